@@ -1,0 +1,15 @@
+//! `vswitch-api`: what the clients of `vswitchd` and `vswitchd` itself share.
+//!
+//! - [`config`]: the desired configuration, one table per named object, as TOML in files
+//!   and as JSON of the same schema on the socket; with [`config::check`], which finds
+//!   everything that is wrong with it and can be known without looking at the machine.
+//! - [`text`]: near-miss suggestions for names, used in every "there is no …" error.
+//!
+//! Guarantees: no type of the data plane is named here, so a client does not link it; bytes
+//! from files and sockets give errors, never panics; nothing here grows beyond a documented
+//! limit. Everything is plain data and pure functions, except the blocking client and the
+//! two functions that read configuration files; call them from any thread that may block.
+#![forbid(unsafe_code)]
+
+pub mod config;
+pub mod text;
