@@ -1,0 +1,17 @@
+//! The forwarding core: frames in, verdicts out; no system calls, no clock.
+//!
+//! The life of a batch: a [`worker`] asks a [`port::PortRx`] for frames ([`frame`]), [`ingress`]
+//! classifies them into VLANs and turns away what may not enter, [`learn`] takes source addresses into
+//! the bridge's [`fdb`], [`forward`] finds where each goes ([`verdict`]), [`egress`] stages copies per
+//! port and hands them to a [`port::PortTx`], finishing checksums and segments ([`offload`]) where the
+//! port cannot. What to do is read from an immutable [`snapshot`], which arrives through a [`mailbox`];
+//! what was done is in [`counters`]; frames for the control side go through [`punt`]. [`explain`] runs
+//! the same passes on one frame and tells what they did.
+#![forbid(unsafe_code)]
+
+pub mod fdb;
+pub mod frame;
+pub mod port;
+pub mod snapshot;
+mod sync;
+pub mod verdict;

@@ -1,0 +1,339 @@
+//! A compiled configuration: immutable, indexed by dense numbers, read without a lock.
+//!
+//! The controller builds one for every change and publishes it whole; a worker uses one for at least a
+//! batch. What is *learned* is not in here: a bridge refers to its [`Fdb`], which lives on across
+//! snapshots. Everything that can be decided before a frame arrives is decided here, so that the
+//! passes only look up: VLAN membership, who is flooded to, which flags are set.
+//!
+//! A bond will be one logical [`PortView`] over member ports: [`PortView::logical`] is the step from
+//! member to bond in pass 1 and stays the port itself for a port that is in no bond.
+
+use crate::fdb::Fdb;
+use crate::sync::Arc;
+use crate::verdict::{Egress, FloodClass};
+use vswitch_base::{BridgeIndex, Generation, MacAddr, PortIndex, Vid, VidSet};
+
+/// Whether a port takes part (IEEE 802.1D states; no spanning tree drives them yet).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum PortState {
+    /// Neither learns nor forwards.
+    Disabled,
+    /// Neither learns nor forwards; reserved addresses are still seen.
+    Blocking,
+    /// Learns, does not forward.
+    Learning,
+    /// Learns and forwards.
+    #[default]
+    Forwarding,
+}
+
+/// What may enter a port.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum AcceptFrames {
+    /// Everything that the VLAN rules admit.
+    #[default]
+    All,
+    /// Untagged and priority-tagged frames only.
+    Untagged,
+    /// Frames tagged with a VLAN only.
+    Tagged,
+}
+
+/// What happens to spanning tree frames from a port (T-04, T-05).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum BpduPolicy {
+    /// Dropped and counted: a guest must not make the switch beyond the uplink shut our port.
+    #[default]
+    Contain,
+    /// Handed to the control side, which disables the port.
+    Guard,
+    /// Handed to the control side, which notes who speaks; not forwarded.
+    Listen,
+    /// Flooded as any multicast (Linux with STP off).
+    Forward,
+}
+
+/// Switches of a port.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "independent switches, named as in iproute2")]
+pub struct PortFlags {
+    /// May send back out of the port a frame came in by.
+    pub hairpin: bool,
+    /// Exchanges nothing with other isolated ports.
+    pub isolated: bool,
+    /// Source addresses are learned.
+    pub learning: bool,
+    /// The bridge's own port: its floods ignore `mcast_flood` and `bcast_flood` of others, as Linux's.
+    pub host: bool,
+    /// Slow protocols from here go to the control side: a port with a link partner.
+    pub listens: bool,
+}
+
+impl Default for PortFlags {
+    fn default() -> Self {
+        Self { hairpin: false, isolated: false, learning: true, host: false, listens: false }
+    }
+}
+
+/// One port as the passes see it.
+#[derive(Clone, Debug)]
+pub struct PortView {
+    /// The port that carries VLANs, state and addresses: itself, or the bond it is a member of.
+    pub logical: PortIndex,
+    /// The bridge it belongs to.
+    pub bridge: Option<BridgeIndex>,
+    /// Disabled to forwarding.
+    pub state: PortState,
+    /// Switches.
+    pub flags: PortFlags,
+    /// Which frames may enter.
+    pub accept: AcceptFrames,
+    /// Spanning tree frames.
+    pub bpdu: BpduPolicy,
+    /// Addresses 01-80-C2-00-00-0X that pass although reserved, a bit each: the bridge's mask and
+    /// the port's own together. Bit 1 (MAC control) has no effect.
+    pub group_fwd_mask: u16,
+    /// [`FloodClass`] bits that this port is flooded with.
+    pub floods: u8,
+    /// VLAN of untagged frames; a member of `vlans` as well.
+    pub pvid: Option<Vid>,
+    /// Largest payload after the Ethernet header that may leave, bytes.
+    pub mtu: u16,
+    /// Learned addresses of another epoch are stale. Raised to forget all of a port's at once.
+    pub epoch: u16,
+    /// Most addresses that may be learned here (G-06); `u32::MAX` for no limit of its own.
+    pub mac_limit: u32,
+    /// VLANs that may enter and leave.
+    pub vlans: VidSet,
+    /// Of those, the ones that leave without a tag.
+    pub untagged: VidSet,
+}
+
+impl PortView {
+    /// A forwarding port of no bridge and no VLAN, MTU 1500.
+    #[must_use]
+    pub fn new(index: PortIndex) -> Self {
+        Self {
+            logical: index,
+            bridge: None,
+            state: PortState::Forwarding,
+            flags: PortFlags::default(),
+            accept: AcceptFrames::All,
+            bpdu: BpduPolicy::Contain,
+            group_fwd_mask: 0,
+            floods: FloodClass::UnknownUnicast.bit()
+                | FloodClass::Multicast.bit()
+                | FloodClass::Broadcast.bit(),
+            pvid: None,
+            mtu: 1500,
+            epoch: 0,
+            mac_limit: u32::MAX,
+            vlans: VidSet::EMPTY,
+            untagged: VidSet::EMPTY,
+        }
+    }
+
+    /// How frames of `vid` leave this port: tagged or not; `None` when they may not.
+    #[inline]
+    #[must_use]
+    pub fn egress_tagged(&self, vid: Vid) -> Option<bool> {
+        self.vlans.contains(vid).then(|| !self.untagged.contains(vid))
+    }
+}
+
+/// A port in a flood set.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct FloodPort {
+    /// Where, and whether tagged.
+    pub egress: Egress,
+    /// [`FloodClass`] bits that it takes.
+    pub floods: u8,
+    /// Its `isolated` flag.
+    pub isolated: bool,
+}
+
+/// One bridge as the passes see it.
+#[derive(Clone, Debug)]
+pub struct BridgeView {
+    /// Whether VLANs are told apart; if not, tags are payload and there is one shared table.
+    pub vlan_filtering: bool,
+    /// Whether anything is learned at all (`ageing = "off"` makes a hub).
+    pub learning: bool,
+    /// The bridge's own address.
+    pub mac: MacAddr,
+    /// Learned and static addresses.
+    pub fdb: Arc<Fdb>,
+    /// For each VLAN 0 to 4095 (0: VLANs not filtered) the number of its flood set.
+    flood_of_vid: Box<[u16]>,
+    flood_sets: Vec<Box<[FloodPort]>>,
+}
+
+impl BridgeView {
+    /// Ports that a flood in `vid` may reach; `None` is the one VLAN of a bridge that does not filter.
+    #[inline]
+    #[must_use]
+    pub fn flood_ports(&self, vid: Option<Vid>) -> &[FloodPort] {
+        let set = self.flood_of_vid[vid.map_or(0, |v| usize::from(v.get()))];
+        &self.flood_sets[usize::from(set)]
+    }
+}
+
+/// The whole switch, compiled.
+#[derive(Clone, Debug, Default)]
+pub struct Snapshot {
+    /// Its number.
+    pub generation: Generation,
+    ports: Vec<Option<PortView>>,
+    bridges: Vec<Option<BridgeView>>,
+}
+
+impl Snapshot {
+    /// The port; `None` when it is not part of this configuration.
+    #[inline]
+    #[must_use]
+    pub fn port(&self, index: PortIndex) -> Option<&PortView> {
+        self.ports.get(index.index())?.as_ref()
+    }
+
+    /// The bridge; `None` when it is not part of this configuration.
+    #[inline]
+    #[must_use]
+    pub fn bridge(&self, index: BridgeIndex) -> Option<&BridgeView> {
+        self.bridges.get(index.index())?.as_ref()
+    }
+
+    /// One more than the largest port index.
+    #[must_use]
+    pub fn port_slots(&self) -> usize {
+        self.ports.len()
+    }
+
+    /// All ports with their index.
+    pub fn ports(&self) -> impl Iterator<Item = (PortIndex, &PortView)> {
+        self.ports.iter().enumerate().filter_map(|(i, p)| {
+            Some((PortIndex(u16::try_from(i).ok()?), p.as_ref()?))
+        })
+    }
+
+    /// All bridges with their index.
+    pub fn bridges(&self) -> impl Iterator<Item = (BridgeIndex, &BridgeView)> {
+        self.bridges.iter().enumerate().filter_map(|(i, b)| {
+            Some((BridgeIndex(u16::try_from(i).ok()?), b.as_ref()?))
+        })
+    }
+}
+
+/// Puts ports and bridges together and works out who floods to whom.
+#[derive(Debug, Default)]
+pub struct SnapshotBuilder {
+    generation: Generation,
+    ports: Vec<Option<PortView>>,
+    bridges: Vec<Option<BridgeSpec>>,
+}
+
+/// What the builder needs to know of a bridge.
+#[derive(Clone, Debug)]
+pub struct BridgeSpec {
+    /// See [`BridgeView::vlan_filtering`].
+    pub vlan_filtering: bool,
+    /// See [`BridgeView::learning`].
+    pub learning: bool,
+    /// See [`BridgeView::mac`].
+    pub mac: MacAddr,
+    /// See [`BridgeView::fdb`].
+    pub fdb: Arc<Fdb>,
+}
+
+impl SnapshotBuilder {
+    /// A builder of the snapshot with that number.
+    #[must_use]
+    pub fn new(generation: Generation) -> Self {
+        Self { generation, ..Self::default() }
+    }
+
+    /// Adds or replaces a port.
+    pub fn port(&mut self, index: PortIndex, view: PortView) -> &mut Self {
+        put(&mut self.ports, index.index(), view);
+        self
+    }
+
+    /// Adds or replaces a bridge.
+    pub fn bridge(&mut self, index: BridgeIndex, spec: BridgeSpec) -> &mut Self {
+        put(&mut self.bridges, index.index(), spec);
+        self
+    }
+
+    /// The snapshot. Flood sets hold ports that forward, in index order; VLANs with equal sets share
+    /// one.
+    #[must_use]
+    pub fn build(&self) -> Snapshot {
+        let bridges = (0u16..)
+            .zip(&self.bridges)
+            .map(|(i, spec)| spec.as_ref().map(|spec| self.bridge_view(BridgeIndex(i), spec)))
+            .collect();
+        Snapshot { generation: self.generation, ports: self.ports.clone(), bridges }
+    }
+
+    fn bridge_view(&self, index: BridgeIndex, spec: &BridgeSpec) -> BridgeView {
+        let members: Vec<(PortIndex, &PortView)> = (0u16..)
+            .map(PortIndex)
+            .zip(&self.ports)
+            .filter_map(|(i, port)| Some((i, port.as_ref()?)))
+            .filter(|(i, port)| {
+                port.bridge == Some(index)
+                    && port.logical == *i
+                    && port.state == PortState::Forwarding
+            })
+            .collect();
+        let flood_port = |(i, port): &(PortIndex, &PortView), tagged| FloodPort {
+            egress: Egress { port: *i, tagged },
+            floods: port.floods,
+            isolated: port.flags.isolated,
+        };
+        // Set 0 is empty: VLANs that nobody is in.
+        let mut view = BridgeView {
+            vlan_filtering: spec.vlan_filtering,
+            learning: spec.learning,
+            mac: spec.mac,
+            fdb: Arc::clone(&spec.fdb),
+            flood_of_vid: vec![0; 4096].into_boxed_slice(),
+            flood_sets: vec![Box::default()],
+        };
+        if !spec.vlan_filtering {
+            view.flood_sets.push(members.iter().map(|m| flood_port(m, false)).collect());
+            view.flood_of_vid[0] = 1;
+            return view;
+        }
+        let mut numbers: hashbrown::HashMap<Vec<(PortIndex, bool)>, u16> =
+            hashbrown::HashMap::new();
+        // VLAN by VLAN over the members would be 4,094 x ports; most ports are in few VLANs.
+        let mut of_vid: Vec<Vec<(PortIndex, bool)>> = vec![Vec::new(); 4096];
+        for (i, port) in &members {
+            for vid in port.vlans.iter() {
+                of_vid[usize::from(vid.get())].push((*i, !port.untagged.contains(vid)));
+            }
+        }
+        for (vid, set) in of_vid.into_iter().enumerate().filter(|(_, set)| !set.is_empty()) {
+            let next = u16::try_from(view.flood_sets.len()).unwrap_or(0);
+            let number = *numbers.entry(set).or_insert_with_key(|set| {
+                view.flood_sets.push(
+                    set.iter()
+                        .filter_map(|(i, tagged)| {
+                            Some(flood_port(&(*i, self.ports[i.index()].as_ref()?), *tagged))
+                        })
+                        .collect(),
+                );
+                next
+            });
+            view.flood_of_vid[vid] = number;
+        }
+        view
+    }
+}
+
+fn put<T>(slots: &mut Vec<Option<T>>, at: usize, value: T) {
+    if slots.len() <= at {
+        slots.resize_with(at + 1, || None);
+    }
+    slots[at] = Some(value);
+}
