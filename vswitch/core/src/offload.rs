@@ -80,14 +80,20 @@ impl fmt::Display for OffloadError {
                  tx-checksum-sctp"
             }
             Self::UnknownType(kind) => {
-                return write!(f, "segmentation type {kind} is none of TCPv4, TCPv6 and UDP_L4");
+                return write!(
+                    f,
+                    "segmentation type {kind} is none of TCPv4, TCPv6 and UDP_L4"
+                );
             }
             Self::Incomplete => "segmentation asked for without a partial checksum or a size",
             Self::Truncated => "the frame ends inside the headers that its segments would repeat",
             Self::Contradiction => "the packet is not of the protocol that the request names",
             Self::NotWhole => "an IP fragment or jumbogram cannot be cut into segments",
             Self::TooManySegments => {
-                return write!(f, "the frame would become more than {SEGMENTS_MAX} segments");
+                return write!(
+                    f,
+                    "the frame would become more than {SEGMENTS_MAX} segments"
+                );
             }
             Self::TooLong => "the frame is too long to be finished",
         };
@@ -144,7 +150,9 @@ impl Finisher {
     /// A finisher with its scratch. The only allocation; for the time a worker is set up.
     #[must_use]
     pub fn new() -> Self {
-        Self { scratch: vec![0; SCRATCH_LEN].into_boxed_slice() }
+        Self {
+            scratch: vec![0; SCRATCH_LEN].into_boxed_slice(),
+        }
     }
 
     /// Makes of `frame` what a port with `caps` can send: one frame or several, in order.
@@ -172,7 +180,11 @@ impl Finisher {
             complete(bytes, frame)?;
             Cut::whole(bytes.len(), VnetHdr::NONE)
         };
-        Ok(Segments { header: frame.header, scratch: &self.scratch, cut })
+        Ok(Segments {
+            header: frame.header,
+            scratch: &self.scratch,
+            cut,
+        })
     }
 }
 
@@ -203,7 +215,11 @@ impl<'s> Iterator for Segments<'s> {
     fn next(&mut self) -> Option<TxFrame<'s>> {
         let (rest, tail) = self.scratch.split_at_checked(self.cut.take_len()?)?;
         self.scratch = tail;
-        Some(TxFrame { header: self.header, rest, offload: self.cut.offload })
+        Some(TxFrame {
+            header: self.header,
+            rest,
+            offload: self.cut.offload,
+        })
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
@@ -216,13 +232,17 @@ impl FusedIterator for Segments<'_> {}
 
 impl fmt::Debug for Segments<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Segments").field("cut", &self.cut).finish_non_exhaustive()
+        f.debug_struct("Segments")
+            .field("cut", &self.cut)
+            .finish_non_exhaustive()
     }
 }
 
 /// `bytes` at the start of the scratch.
 fn copy<'s>(scratch: &'s mut [u8], bytes: &[u8]) -> Result<&'s mut [u8], OffloadError> {
-    let to = scratch.get_mut(..bytes.len()).ok_or(OffloadError::TooLong)?;
+    let to = scratch
+        .get_mut(..bytes.len())
+        .ok_or(OffloadError::TooLong)?;
     to.copy_from_slice(bytes);
     Ok(to)
 }

@@ -20,7 +20,9 @@ pub fn complete_checksum(
     start: usize,
     offset: usize,
 ) -> Result<(), OffloadError> {
-    let covered = bytes.get_mut(start..).ok_or(OffloadError::ChecksumOutside)?;
+    let covered = bytes
+        .get_mut(start..)
+        .ok_or(OffloadError::ChecksumOutside)?;
     let checksum = never_zero(!sum(covered));
     let place = covered
         .get_mut(offset..)
@@ -41,7 +43,10 @@ pub(super) fn sum(bytes: &[u8]) -> u16 {
     // and a byte swap of all words swaps the sum (RFC 1071 §2 B), so one at the end is enough.
     // Widening to 64 bits leaves no carry to look after and lets the compiler use vectors.
     let (words, tail) = bytes.as_chunks::<4>();
-    let mut total: u64 = words.iter().map(|w| u64::from(u32::from_ne_bytes(*w))).sum();
+    let mut total: u64 = words
+        .iter()
+        .map(|w| u64::from(u32::from_ne_bytes(*w)))
+        .sum();
     let mut last = [0; 4];
     for (to, from) in last.iter_mut().zip(tail) {
         *to = *from;
@@ -61,7 +66,10 @@ const fn fold(mut total: u64) -> u16 {
     while total > 0xffff {
         total = (total & 0xffff) + (total >> 16);
     }
-    #[expect(clippy::cast_possible_truncation, reason = "at most 0xffff after the loop")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "at most 0xffff after the loop"
+    )]
     let folded = total as u16;
     folded
 }

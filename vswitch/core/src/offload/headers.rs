@@ -95,7 +95,13 @@ impl Layout {
         if payload > rest.len() {
             return Err(OffloadError::Truncated);
         }
-        Ok(Self { network: found, transport, l3, l4, payload })
+        Ok(Self {
+            network: found,
+            transport,
+            l3,
+            l4,
+            payload,
+        })
     }
 }
 

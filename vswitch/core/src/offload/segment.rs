@@ -36,13 +36,22 @@ pub(super) struct Cut {
 impl Cut {
     /// A frame in one piece.
     pub(super) const fn whole(len: usize, offload: VnetHdr) -> Self {
-        Self { left: 1, full_len: len, last_len: len, offload }
+        Self {
+            left: 1,
+            full_len: len,
+            last_len: len,
+            offload,
+        }
     }
 
     /// The length of the next frame; `None` after the last.
     pub(super) fn take_len(&mut self) -> Option<usize> {
         self.left = self.left.checked_sub(1)?;
-        Some(if self.left == 0 { self.last_len } else { self.full_len })
+        Some(if self.left == 0 {
+            self.last_len
+        } else {
+            self.full_len
+        })
     }
 }
 
@@ -92,12 +101,22 @@ pub(super) fn cut(
     }
 
     let offload = if partial {
-        VnetHdr { gso_type: VnetHdr::GSO_NONE, gso_size: 0, hdr_len: 0, ..offload }
+        VnetHdr {
+            gso_type: VnetHdr::GSO_NONE,
+            gso_size: 0,
+            hdr_len: 0,
+            ..offload
+        }
     } else {
         VnetHdr::NONE
     };
     let last_len = headers.len() + payload.len() - (count - 1) * mss;
-    Ok(Cut { left: count, full_len, last_len, offload })
+    Ok(Cut {
+        left: count,
+        full_len,
+        last_len,
+        offload,
+    })
 }
 
 /// What the segments' fields are computed from.
@@ -178,7 +197,11 @@ impl Original {
     fn patch_checksum(&self, segment: &mut [u8], layout: &Layout, partial: bool) {
         let covered = &mut segment[layout.l4..];
         let at = layout.transport.checksum_offset();
-        put(covered, at, with_length(self.seed, self.seed_len, covered.len()));
+        put(
+            covered,
+            at,
+            with_length(self.seed, self.seed_len, covered.len()),
+        );
         if !partial {
             let checksum = !sum(covered);
             let checksum = match layout.transport {
@@ -197,7 +220,10 @@ fn put(header: &mut [u8], at: usize, value: u16) {
 
 /// A length that [`cut`] bounded to 16 bits.
 fn short(len: usize) -> u16 {
-    debug_assert!(len <= usize::from(u16::MAX), "lengths are bounded before cutting");
+    debug_assert!(
+        len <= usize::from(u16::MAX),
+        "lengths are bounded before cutting"
+    );
     #[expect(clippy::cast_possible_truncation, reason = "bounded before cutting")]
     let short = len as u16;
     short
