@@ -59,7 +59,9 @@ impl<'a> EtherView<'a> {
     #[inline]
     #[must_use]
     pub fn new(bytes: &'a [u8]) -> Option<Self> {
-        bytes.split_first_chunk().map(|(header, rest)| Self { header, rest })
+        bytes
+            .split_first_chunk()
+            .map(|(header, rest)| Self { header, rest })
     }
 
     /// The destination address.
@@ -93,9 +95,10 @@ impl<'a> EtherView<'a> {
         match Tpid::from_ether_type(self.outer_type().0) {
             None => InBandTag::None,
             Some(tpid) => match *self.rest {
-                [a, b, _, _, ..] => {
-                    InBandTag::Tag(Tag { tpid, tci: Tci(u16::from_be_bytes([a, b])) })
-                }
+                [a, b, _, _, ..] => InBandTag::Tag(Tag {
+                    tpid,
+                    tci: Tci(u16::from_be_bytes([a, b])),
+                }),
                 _ => InBandTag::Truncated,
             },
         }
@@ -122,7 +125,13 @@ mod tests {
         let view = EtherView::new(&FRAME).unwrap();
         assert_eq!(view.dst(), MacAddr([1, 2, 3, 4, 5, 6]));
         assert_eq!(view.src(), MacAddr([7, 8, 9, 10, 11, 12]));
-        assert_eq!(view.tag(), InBandTag::Tag(Tag { tpid: Tpid::Dot1q, tci: Tci(0xa064) }));
+        assert_eq!(
+            view.tag(),
+            InBandTag::Tag(Tag {
+                tpid: Tpid::Dot1q,
+                tci: Tci(0xa064)
+            })
+        );
     }
 
     #[test]

@@ -85,7 +85,11 @@ impl MacAddr {
     #[inline]
     #[must_use]
     pub const fn reserved_group(self) -> Option<u8> {
-        if self.to_u64() & !0x0f == Self::reserved(0).to_u64() { Some(self.0[5]) } else { None }
+        if self.to_u64() & !0x0f == Self::reserved(0).to_u64() {
+            Some(self.0[5])
+        } else {
+            None
+        }
     }
 }
 
@@ -156,7 +160,15 @@ mod tests {
 
     #[test]
     fn malformed_text_is_refused() {
-        for text in ["", "52:54:00:ab:cd", "52:54:00:ab:cd:0g", "52:54-00:ab:cd:0f", "525400abcd0f", "52:54:00:ab:cd:0f:00", "é:54:00:ab:cd:0f"] {
+        for text in [
+            "",
+            "52:54:00:ab:cd",
+            "52:54:00:ab:cd:0g",
+            "52:54-00:ab:cd:0f",
+            "525400abcd0f",
+            "52:54:00:ab:cd:0f:00",
+            "é:54:00:ab:cd:0f",
+        ] {
             assert_eq!(text.parse::<MacAddr>(), Err(ParseMacError), "{text}");
         }
     }
@@ -165,8 +177,14 @@ mod tests {
     fn reserved_groups_are_the_sixteen_and_no_other() {
         assert_eq!(MacAddr::BRIDGE_GROUP.reserved_group(), Some(0));
         assert_eq!(MacAddr::LLDP_NEAREST_BRIDGE.reserved_group(), Some(14));
-        assert_eq!(MacAddr([0x01, 0x80, 0xc2, 0, 0, 0x10]).reserved_group(), None);
-        assert_eq!(MacAddr([0x01, 0x80, 0xc2, 0, 1, 0x00]).reserved_group(), None);
+        assert_eq!(
+            MacAddr([0x01, 0x80, 0xc2, 0, 0, 0x10]).reserved_group(),
+            None
+        );
+        assert_eq!(
+            MacAddr([0x01, 0x80, 0xc2, 0, 1, 0x00]).reserved_group(),
+            None
+        );
         assert_eq!(MacAddr::BROADCAST.reserved_group(), None);
     }
 

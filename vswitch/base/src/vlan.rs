@@ -134,7 +134,13 @@ impl Tci {
 
 impl fmt::Debug for Tci {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "vid {} pcp {} dei {}", self.vid_bits(), self.pcp().get(), u8::from(self.dei()))
+        write!(
+            f,
+            "vid {} pcp {} dei {}",
+            self.vid_bits(),
+            self.pcp().get(),
+            u8::from(self.dei())
+        )
     }
 }
 
@@ -283,7 +289,10 @@ mod tests {
 
     #[test]
     fn a_set_holds_exactly_what_was_put_in() {
-        let vids: Vec<Vid> = [1, 63, 64, 100, 4094].iter().map(|v| Vid::new(*v).unwrap()).collect();
+        let vids: Vec<Vid> = [1, 63, 64, 100, 4094]
+            .iter()
+            .map(|v| Vid::new(*v).unwrap())
+            .collect();
         let mut set: VidSet = vids.iter().copied().collect();
         assert_eq!(set.iter().collect::<Vec<_>>(), vids);
         assert_eq!(set.len(), 5);

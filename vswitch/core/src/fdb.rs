@@ -198,7 +198,9 @@ pub struct Fdb {
 
 impl std::fmt::Debug for Fdb {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Fdb").field("stats", &self.stats()).finish_non_exhaustive()
+        f.debug_struct("Fdb")
+            .field("stats", &self.stats())
+            .finish_non_exhaustive()
     }
 }
 
@@ -237,7 +239,12 @@ impl Fdb {
     pub fn find(&self, vid: Option<Vid>, mac: MacAddr) -> Option<Hit> {
         let key = Key::new(vid, mac);
         let (slot, value) = self.table.find(key)?;
-        Some(Hit { slot, port: value.port(), epoch: value.epoch(), kind: value.kind() })
+        Some(Hit {
+            slot,
+            port: value.port(),
+            epoch: value.epoch(),
+            kind: value.kind(),
+        })
     }
 
     /// Notes that a frame was forwarded to a found address.
@@ -341,7 +348,9 @@ impl Fdb {
         if self.entries.load(Ordering::Relaxed) >= self.learned_max() {
             self.evict_fairly(&mut order, now_s);
         }
-        let Some(slot) = self.make_room(&mut order, key) else { return Learned::NoRoom };
+        let Some(slot) = self.make_room(&mut order, key) else {
+            return Learned::NoRoom;
+        };
         self.table.stamps(slot).reset(now_s);
         self.table.fill(slot, key, value);
         order.append(slot, source.port, now_s);
@@ -382,7 +391,9 @@ impl Fdb {
     /// Takes an address out, whatever its kind; whether it was there.
     pub fn remove(&self, vid: Option<Vid>, mac: MacAddr) -> bool {
         let mut order = self.lock();
-        let Some((slot, value)) = self.table.find(Key::new(vid, mac)) else { return false };
+        let Some((slot, value)) = self.table.find(Key::new(vid, mac)) else {
+            return false;
+        };
         self.take_out(&mut order, slot, value);
         true
     }
@@ -419,8 +430,12 @@ impl Fdb {
         for stretch in self.table.stretches(SWEEP_BUCKETS) {
             let mut order = self.lock();
             for slot in stretch {
-                let Some((key, value)) = self.table.read(slot) else { continue };
-                let Some(kind) = why(&self.entry(slot, key, value)) else { continue };
+                let Some((key, value)) = self.table.read(slot) else {
+                    continue;
+                };
+                let Some(kind) = why(&self.entry(slot, key, value)) else {
+                    continue;
+                };
                 if kind == FdbEventKind::Aged {
                     self.counts.aged.fetch_add(1, Ordering::Relaxed);
                 }
@@ -481,7 +496,9 @@ impl Fdb {
 
     /// A writer that panicked left whole words behind: the table is usable whatever it was doing.
     fn lock(&self) -> crate::sync::MutexGuard<'_, Order> {
-        self.writer.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.writer
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
     fn take_out(&self, order: &mut Order, slot: SlotIndex, value: Value) {
@@ -499,7 +516,9 @@ impl Fdb {
             return Some(slot);
         }
         for slot in self.table.slots_of(key) {
-            let Some((resident, value)) = self.table.read(slot) else { return Some(slot) };
+            let Some((resident, value)) = self.table.read(slot) else {
+                return Some(slot);
+            };
             if let Some(other) = self.table.other_vacancy(resident, slot) {
                 // In at the new place before out of the old: a reader between the two sees both.
                 self.table.copy(slot, other, resident, value);
@@ -522,7 +541,9 @@ impl Fdb {
 
     fn evict_fairly(&self, order: &mut Order, now_s: u32) {
         let stamps = |slot| self.table.stamps(slot).read().0;
-        let Some(slot) = order.oldest_of_the_fullest(now_s, stamps) else { return };
+        let Some(slot) = order.oldest_of_the_fullest(now_s, stamps) else {
+            return;
+        };
         if let Some((key, value)) = self.table.read(slot) {
             self.evict(order, slot, key, value);
         }
@@ -535,7 +556,12 @@ impl Fdb {
     }
 
     fn tell(&self, kind: FdbEventKind, key: Key, port: PortIndex) {
-        let event = FdbEvent { kind, vid: key.vid(), mac: key.mac(), port };
+        let event = FdbEvent {
+            kind,
+            vid: key.vid(),
+            mac: key.mac(),
+            port,
+        };
         if self.events.push(event).is_err() {
             self.counts.events_lost.fetch_add(1, Ordering::Relaxed);
         }

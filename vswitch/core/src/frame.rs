@@ -36,7 +36,11 @@ impl<'a> Frame<'a> {
     /// A plain frame: nothing out of band, nothing left to do.
     #[must_use]
     pub const fn new(bytes: &'a [u8]) -> Self {
-        Self { bytes, stripped: None, offload: VnetHdr::NONE }
+        Self {
+            bytes,
+            stripped: None,
+            offload: VnetHdr::NONE,
+        }
     }
 
     /// Bytes on the wire, tags included, without FCS.
@@ -69,8 +73,14 @@ impl VnetHdr {
     /// Bytes of the header on a descriptor.
     pub const LEN: usize = 10;
     /// Nothing to do.
-    pub const NONE: Self =
-        Self { flags: 0, gso_type: 0, hdr_len: 0, gso_size: 0, csum_start: 0, csum_offset: 0 };
+    pub const NONE: Self = Self {
+        flags: 0,
+        gso_type: 0,
+        hdr_len: 0,
+        gso_size: 0,
+        csum_start: 0,
+        csum_offset: 0,
+    };
     /// Flag: the checksum at `csum_start + csum_offset` holds the pseudo-header only.
     pub const NEEDS_CSUM: u8 = 1;
     /// Flag: the sender's checksum has been checked.
@@ -121,8 +131,22 @@ impl VnetHdr {
     #[must_use]
     pub const fn to_bytes(&self) -> [u8; Self::LEN] {
         let (h, g) = (self.hdr_len.to_ne_bytes(), self.gso_size.to_ne_bytes());
-        let (s, o) = (self.csum_start.to_ne_bytes(), self.csum_offset.to_ne_bytes());
-        [self.flags, self.gso_type, h[0], h[1], g[0], g[1], s[0], s[1], o[0], o[1]]
+        let (s, o) = (
+            self.csum_start.to_ne_bytes(),
+            self.csum_offset.to_ne_bytes(),
+        );
+        [
+            self.flags,
+            self.gso_type,
+            h[0],
+            h[1],
+            g[0],
+            g[1],
+            s[0],
+            s[1],
+            o[0],
+            o[1],
+        ]
     }
 
     /// The header for the same frame after `removed` bytes of its Ethernet header were replaced by
@@ -130,7 +154,10 @@ impl VnetHdr {
     #[inline]
     #[must_use]
     pub const fn shifted(mut self, removed: usize, added: usize) -> Self {
-        #[expect(clippy::cast_possible_truncation, reason = "headers of at most 22 bytes")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "headers of at most 22 bytes"
+        )]
         let (removed, added) = (removed as u16, added as u16);
         if self.needs_csum() {
             self.csum_start = self.csum_start.wrapping_sub(removed).wrapping_add(added);
@@ -250,20 +277,51 @@ mod tests {
 
     #[test]
     fn implausible_headers_are_seen() {
-        let hdr = VnetHdr { flags: 1, csum_start: 34, csum_offset: 16, ..VnetHdr::NONE };
+        let hdr = VnetHdr {
+            flags: 1,
+            csum_start: 34,
+            csum_offset: 16,
+            ..VnetHdr::NONE
+        };
         assert!(hdr.is_plausible(52));
         assert!(!hdr.is_plausible(51));
-        assert!(!VnetHdr { csum_start: 13, ..hdr }.is_plausible(200));
+        assert!(
+            !VnetHdr {
+                csum_start: 13,
+                ..hdr
+            }
+            .is_plausible(200)
+        );
         assert!(!VnetHdr { gso_type: 1, ..hdr }.is_plausible(200));
-        assert!(!VnetHdr { gso_type: 9, gso_size: 1, ..hdr }.is_plausible(200));
-        assert!(!VnetHdr { gso_type: 1, gso_size: 9, ..VnetHdr::NONE }.is_plausible(200));
+        assert!(
+            !VnetHdr {
+                gso_type: 9,
+                gso_size: 1,
+                ..hdr
+            }
+            .is_plausible(200)
+        );
+        assert!(
+            !VnetHdr {
+                gso_type: 1,
+                gso_size: 9,
+                ..VnetHdr::NONE
+            }
+            .is_plausible(200)
+        );
     }
 
     #[test]
     fn a_header_holds_two_tags() {
         let mut header = TxHeader::new(&[7; 12]);
-        header.push_tag(Tag { tpid: Tpid::Dot1q, tci: Tci(100) });
-        header.push_tag(Tag { tpid: Tpid::Dot1ad, tci: Tci(5) });
+        header.push_tag(Tag {
+            tpid: Tpid::Dot1q,
+            tci: Tci(100),
+        });
+        header.push_tag(Tag {
+            tpid: Tpid::Dot1ad,
+            tci: Tci(5),
+        });
         assert_eq!(header.as_slice()[12..], [0x81, 0, 0, 100, 0x88, 0xa8, 0, 5]);
     }
 }

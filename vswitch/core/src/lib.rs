@@ -9,9 +9,22 @@
 //! the same passes on one frame and tells what they did.
 #![forbid(unsafe_code)]
 
+pub mod capture;
+pub mod counters;
+pub mod egress;
+pub mod explain;
 pub mod fdb;
+pub mod forward;
 pub mod frame;
+pub mod ingress;
+pub mod learn;
+pub mod mailbox;
+pub mod offload;
 pub mod port;
+pub mod punt;
 pub mod snapshot;
 mod sync;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 pub mod verdict;
+pub mod worker;

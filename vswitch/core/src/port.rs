@@ -90,7 +90,17 @@ pub struct TxCaps {
 
 impl TxCaps {
     /// Takes everything: the kernel finishes what a device cannot.
-    pub const ALL: Self = Self { checksum: true, tso4: true, tso6: true, uso: true };
+    pub const ALL: Self = Self {
+        checksum: true,
+        tso4: true,
+        tso6: true,
+        uso: true,
+    };
     /// Takes complete frames only.
-    pub const NONE: Self = Self { checksum: false, tso4: false, tso6: false, uso: false };
+    pub const NONE: Self = Self {
+        checksum: false,
+        tso4: false,
+        tso6: false,
+        uso: false,
+    };
 }

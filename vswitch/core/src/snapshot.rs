@@ -55,7 +55,10 @@ pub enum BpduPolicy {
 
 /// Switches of a port.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[expect(clippy::struct_excessive_bools, reason = "independent switches, named as in iproute2")]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent switches, named as in iproute2"
+)]
 pub struct PortFlags {
     /// May send back out of the port a frame came in by.
     pub hairpin: bool,
@@ -71,7 +74,13 @@ pub struct PortFlags {
 
 impl Default for PortFlags {
     fn default() -> Self {
-        Self { hairpin: false, isolated: false, learning: true, host: false, listens: false }
+        Self {
+            hairpin: false,
+            isolated: false,
+            learning: true,
+            host: false,
+            listens: false,
+        }
     }
 }
 
@@ -137,7 +146,9 @@ impl PortView {
     #[inline]
     #[must_use]
     pub fn egress_tagged(&self, vid: Vid) -> Option<bool> {
-        self.vlans.contains(vid).then(|| !self.untagged.contains(vid))
+        self.vlans
+            .contains(vid)
+            .then(|| !self.untagged.contains(vid))
     }
 }
 
@@ -210,16 +221,18 @@ impl Snapshot {
 
     /// All ports with their index.
     pub fn ports(&self) -> impl Iterator<Item = (PortIndex, &PortView)> {
-        self.ports.iter().enumerate().filter_map(|(i, p)| {
-            Some((PortIndex(u16::try_from(i).ok()?), p.as_ref()?))
-        })
+        self.ports
+            .iter()
+            .enumerate()
+            .filter_map(|(i, p)| Some((PortIndex(u16::try_from(i).ok()?), p.as_ref()?)))
     }
 
     /// All bridges with their index.
     pub fn bridges(&self) -> impl Iterator<Item = (BridgeIndex, &BridgeView)> {
-        self.bridges.iter().enumerate().filter_map(|(i, b)| {
-            Some((BridgeIndex(u16::try_from(i).ok()?), b.as_ref()?))
-        })
+        self.bridges
+            .iter()
+            .enumerate()
+            .filter_map(|(i, b)| Some((BridgeIndex(u16::try_from(i).ok()?), b.as_ref()?)))
     }
 }
 
@@ -248,7 +261,10 @@ impl SnapshotBuilder {
     /// A builder of the snapshot with that number.
     #[must_use]
     pub fn new(generation: Generation) -> Self {
-        Self { generation, ..Self::default() }
+        Self {
+            generation,
+            ..Self::default()
+        }
     }
 
     /// Adds or replaces a port.
@@ -269,9 +285,16 @@ impl SnapshotBuilder {
     pub fn build(&self) -> Snapshot {
         let bridges = (0u16..)
             .zip(&self.bridges)
-            .map(|(i, spec)| spec.as_ref().map(|spec| self.bridge_view(BridgeIndex(i), spec)))
+            .map(|(i, spec)| {
+                spec.as_ref()
+                    .map(|spec| self.bridge_view(BridgeIndex(i), spec))
+            })
             .collect();
-        Snapshot { generation: self.generation, ports: self.ports.clone(), bridges }
+        Snapshot {
+            generation: self.generation,
+            ports: self.ports.clone(),
+            bridges,
+        }
     }
 
     fn bridge_view(&self, index: BridgeIndex, spec: &BridgeSpec) -> BridgeView {
@@ -300,7 +323,8 @@ impl SnapshotBuilder {
             flood_sets: vec![Box::default()],
         };
         if !spec.vlan_filtering {
-            view.flood_sets.push(members.iter().map(|m| flood_port(m, false)).collect());
+            view.flood_sets
+                .push(members.iter().map(|m| flood_port(m, false)).collect());
             view.flood_of_vid[0] = 1;
             return view;
         }
@@ -313,7 +337,11 @@ impl SnapshotBuilder {
                 of_vid[usize::from(vid.get())].push((*i, !port.untagged.contains(vid)));
             }
         }
-        for (vid, set) in of_vid.into_iter().enumerate().filter(|(_, set)| !set.is_empty()) {
+        for (vid, set) in of_vid
+            .into_iter()
+            .enumerate()
+            .filter(|(_, set)| !set.is_empty())
+        {
             let next = u16::try_from(view.flood_sets.len()).unwrap_or(0);
             let number = *numbers.entry(set).or_insert_with_key(|set| {
                 view.flood_sets.push(

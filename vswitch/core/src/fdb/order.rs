@@ -37,8 +37,16 @@ impl Order {
     pub(super) const SLOT_BYTES: usize = size_of::<Link>();
 
     pub(super) fn new(slots: usize, ports: usize) -> Self {
-        let link = Link { prev: NONE, next: NONE, queued_s: 0 };
-        let list = List { head: NONE, tail: NONE, len: 0 };
+        let link = Link {
+            prev: NONE,
+            next: NONE,
+            queued_s: 0,
+        };
+        let list = List {
+            head: NONE,
+            tail: NONE,
+            len: 0,
+        };
         Self {
             links: vec![link; slots].into_boxed_slice(),
             lists: vec![list; ports].into_boxed_slice(),
@@ -67,7 +75,11 @@ impl Order {
     /// Puts a slot that is in no list at the end of `port`'s.
     pub(super) fn append(&mut self, slot: SlotIndex, port: PortIndex, now_s: u32) {
         let list = &mut self.lists[port.index()];
-        self.links[slot.index()] = Link { prev: list.tail, next: NONE, queued_s: now_s };
+        self.links[slot.index()] = Link {
+            prev: list.tail,
+            next: NONE,
+            queued_s: now_s,
+        };
         if list.tail == NONE {
             list.head = slot.0;
         } else {
@@ -82,8 +94,16 @@ impl Order {
     pub(super) fn unlink(&mut self, slot: SlotIndex, port: PortIndex) {
         let Link { prev, next, .. } = self.links[slot.index()];
         let list = &mut self.lists[port.index()];
-        if prev == NONE { list.head = next } else { self.links[prev as usize].next = next }
-        if next == NONE { list.tail = prev } else { self.links[next as usize].prev = prev }
+        if prev == NONE {
+            list.head = next
+        } else {
+            self.links[prev as usize].next = next
+        }
+        if next == NONE {
+            list.tail = prev
+        } else {
+            self.links[next as usize].prev = prev
+        }
         list.len -= 1;
         self.total -= 1;
     }
@@ -93,8 +113,16 @@ impl Order {
         let link = self.links[from.index()];
         self.links[to.index()] = link;
         let list = &mut self.lists[port.index()];
-        if link.prev == NONE { list.head = to.0 } else { self.links[link.prev as usize].next = to.0 }
-        if link.next == NONE { list.tail = to.0 } else { self.links[link.next as usize].prev = to.0 }
+        if link.prev == NONE {
+            list.head = to.0
+        } else {
+            self.links[link.prev as usize].next = to.0
+        }
+        if link.next == NONE {
+            list.tail = to.0
+        } else {
+            self.links[link.next as usize].prev = to.0
+        }
     }
 
     /// The entry to give up: of the port with most, the one queued longest that was not seen since.

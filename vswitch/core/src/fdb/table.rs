@@ -126,7 +126,10 @@ impl Stamps {
 
     /// (seen, used)
     pub(super) fn read(&self) -> (u32, u32) {
-        (self.seen.load(Ordering::Relaxed), self.used.load(Ordering::Relaxed))
+        (
+            self.seen.load(Ordering::Relaxed),
+            self.used.load(Ordering::Relaxed),
+        )
     }
 }
 
@@ -143,10 +146,14 @@ impl Table {
     /// Twice as many slots as addresses, rounded up: with two buckets to choose from and one step of
     /// displacement an insertion then practically always finds room.
     pub(super) fn new(learned_max: u32, seed: u64) -> Self {
-        let buckets = (learned_max as usize * 2).div_ceil(SLOTS_PER_BUCKET).next_power_of_two();
+        let buckets = (learned_max as usize * 2)
+            .div_ceil(SLOTS_PER_BUCKET)
+            .next_power_of_two();
         Self {
             buckets: (0..buckets).map(|_| Bucket::default()).collect(),
-            stamps: (0..buckets * SLOTS_PER_BUCKET).map(|_| Stamps::default()).collect(),
+            stamps: (0..buckets * SLOTS_PER_BUCKET)
+                .map(|_| Stamps::default())
+                .collect(),
             mask: buckets - 1,
             seed,
         }
@@ -163,7 +170,10 @@ impl Table {
         let product = u128::from(key.0 ^ self.seed) * 0x2d35_8dcc_aa6c_78a5_9e37_79b9_7f4a_7c15;
         #[expect(clippy::cast_possible_truncation, reason = "folding keeps both halves")]
         let h = (product as u64) ^ (product >> 64) as u64;
-        #[expect(clippy::cast_possible_truncation, reason = "masked to the table's size")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "masked to the table's size"
+        )]
         let pair = [h as usize & self.mask, (h >> 32) as usize & self.mask];
         pair
     }
@@ -210,7 +220,8 @@ impl Table {
     /// Fills an empty slot. Writers only.
     pub(super) fn fill(&self, at: SlotIndex, key: Key, value: Value) {
         let slot = self.slot(at);
-        let reuse = (slot.key.load(Ordering::Relaxed) >> REUSE_SHIFT).wrapping_add(1) << REUSE_SHIFT;
+        let reuse =
+            (slot.key.load(Ordering::Relaxed) >> REUSE_SHIFT).wrapping_add(1) << REUSE_SHIFT;
         slot.value.store(value.0 | reuse, Ordering::Release);
         slot.key.store(key.0 | reuse, Ordering::Release);
     }
@@ -259,7 +270,11 @@ impl Table {
 
     fn vacancy_in(&self, bucket: usize) -> Option<SlotIndex> {
         let empty = |s: &Slot| s.key.load(Ordering::Relaxed) & KEY_MASK == 0;
-        self.buckets[bucket].0.iter().position(empty).map(|i| slot_index(bucket, i))
+        self.buckets[bucket]
+            .0
+            .iter()
+            .position(empty)
+            .map(|i| slot_index(bucket, i))
     }
 
     /// The slots of both buckets of `key`.
@@ -280,17 +295,23 @@ impl Table {
         buckets: usize,
     ) -> impl Iterator<Item = impl Iterator<Item = SlotIndex> + use<>> + use<> {
         let (all, step) = (self.slots(), buckets * SLOTS_PER_BUCKET);
-        (0..all).step_by(step).map(move |from| {
-            (from..all.min(from + step)).map(|i| slot_index(0, i))
-        })
+        (0..all)
+            .step_by(step)
+            .map(move |from| (from..all.min(from + step)).map(|i| slot_index(0, i)))
     }
 }
 
 /// At most 2^22 slots: `LEARNED_MAX` twice, rounded up.
-#[expect(clippy::cast_possible_truncation, reason = "the table is built with at most 2^22 slots")]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "the table is built with at most 2^22 slots"
+)]
 const fn slot_index(bucket: usize, i: usize) -> SlotIndex {
     SlotIndex((bucket * SLOTS_PER_BUCKET + i) as u32)
 }
 
 #[cfg(not(shuttle))]
-const _: () = assert!(size_of::<Bucket>() == 64, "a look-up reads one cache line for each bucket");
+const _: () = assert!(
+    size_of::<Bucket>() == 64,
+    "a look-up reads one cache line for each bucket"
+);

@@ -1,0 +1,200 @@
+//! The passes on one frame with a recorder in place of effects (`vswctl trace`).
+//!
+//! One implementation, never two: the passes are generic over a [`Recorder`]. The live one records
+//! nothing and costs nothing; the one here keeps every step and tells the passes not to learn.
+
+use crate::egress;
+use crate::fdb::{EntryKind, Learned};
+use crate::forward;
+use crate::frame::Frame;
+use crate::ingress::{Classified, classify};
+use crate::learn;
+use crate::snapshot::Snapshot;
+use crate::verdict::{DropReason, Egress, FloodClass, Verdict};
+use vswitch_base::{Instant, PortIndex, Tci, Vid};
+
+/// Hears of every step that a pass takes.
+pub trait Recorder {
+    /// Whether the passes act (learn, note uses) or only tell.
+    const LIVE: bool;
+    /// Notes a step; a live recorder does not even make it.
+    fn note(&mut self, step: impl FnOnce() -> Step);
+}
+
+/// The recorder of the data path.
+#[derive(Debug)]
+pub struct Live;
+
+impl Recorder for Live {
+    const LIVE: bool = true;
+
+    #[inline]
+    fn note(&mut self, _step: impl FnOnce() -> Step) {}
+}
+
+/// A step of a frame through the switch.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Step {
+    /// The port is in no bridge, or not there.
+    NoBridge,
+    /// Admitted into a VLAN.
+    Admitted {
+        /// The VLAN, `None` where VLANs are not filtered.
+        vid: Option<Vid>,
+        /// The tag it came with, 0 for none.
+        tag: Option<Tci>,
+    },
+    /// What learning would do with the source.
+    Learn {
+        /// Its answer.
+        learned: Learned,
+    },
+    /// The destination is a group.
+    Group {
+        /// Which kind.
+        class: FloodClass,
+    },
+    /// The destination is not in the FDB.
+    Unknown,
+    /// The destination is in the FDB.
+    Known {
+        /// Behind that port.
+        port: PortIndex,
+        /// How it came into the table.
+        kind: EntryKind,
+    },
+    /// A copy leaves there.
+    Out {
+        /// Where, and whether tagged.
+        egress: Egress,
+    },
+    /// No copy for that port, which is in the flood set.
+    Skip {
+        /// The port.
+        port: PortIndex,
+        /// Why not.
+        why: Skipped,
+    },
+}
+
+/// Why a port of the flood set, or the one destination, gets no copy.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Skipped {
+    /// The frame came from there.
+    Ingress,
+    /// Both ports are isolated.
+    Isolated,
+    /// The port is not flooded with this class.
+    FloodOff,
+    /// Too large for it.
+    Oversize,
+}
+
+/// What would become of a frame.
+#[derive(Clone, Debug)]
+pub struct Explanation {
+    /// Step by step.
+    pub steps: Vec<Step>,
+    /// The outcome; a flood that reaches nobody is a drop.
+    pub verdict: Verdict,
+    /// The frame after pass 1.
+    pub classified: Option<Classified>,
+}
+
+struct Notebook(Vec<Step>);
+
+impl Recorder for Notebook {
+    const LIVE: bool = false;
+
+    fn note(&mut self, step: impl FnOnce() -> Step) {
+        self.0.push(step());
+    }
+}
+
+/// Runs the passes on `frame` as if it came in by `ingress`; nothing is learned, counted or sent.
+#[must_use]
+pub fn explain(
+    snapshot: &Snapshot,
+    ingress: PortIndex,
+    frame: &Frame<'_>,
+    now: Instant,
+) -> Explanation {
+    let mut notes = Notebook(Vec::new());
+    let Some((logical, port, _, bridge)) = forward::entrance(snapshot, ingress) else {
+        let verdict = Verdict::Drop(DropReason::NoBridge);
+        return Explanation {
+            steps: vec![Step::NoBridge],
+            verdict,
+            classified: None,
+        };
+    };
+    let mut class = classify(frame, port, bridge);
+    if class.learnable {
+        let tag = egress::received_tci(frame, &class);
+        notes.note(|| Step::Admitted {
+            vid: class.vid,
+            tag,
+        });
+    }
+    let now_s = now.as_secs_u32();
+    learn::learn(
+        &mut class, logical, port, bridge, snapshot, now_s, &mut notes,
+    );
+    let mut verdict = class.verdict.unwrap_or_else(|| {
+        forward::decide(&class, logical, port, bridge, snapshot, now_s, &mut notes)
+    });
+    let mut copies = 0;
+    let mut out = |notes: &mut Notebook, egress: Egress| {
+        let fits = snapshot
+            .port(egress.port)
+            .is_some_and(|p| egress::fits(frame, &class, p.mtu));
+        let why = Skipped::Oversize;
+        notes.note(|| {
+            if fits {
+                Step::Out { egress }
+            } else {
+                Step::Skip {
+                    port: egress.port,
+                    why,
+                }
+            }
+        });
+        copies += usize::from(fits);
+    };
+    match verdict {
+        Verdict::Forward(egress) => {
+            out(&mut notes, egress);
+            if copies == 0 {
+                verdict = Verdict::Drop(DropReason::TxOversize);
+            }
+        }
+        Verdict::Flood(kind) => {
+            for flood in bridge.flood_ports(class.vid) {
+                if forward::floods_to(flood, kind, logical, port) {
+                    out(&mut notes, flood.egress);
+                    continue;
+                }
+                let why = if flood.egress.port == logical {
+                    Skipped::Ingress
+                } else if flood.isolated && port.flags.isolated {
+                    Skipped::Isolated
+                } else {
+                    Skipped::FloodOff
+                };
+                notes.note(|| Step::Skip {
+                    port: flood.egress.port,
+                    why,
+                });
+            }
+            if copies == 0 {
+                verdict = Verdict::Drop(DropReason::NoEgress);
+            }
+        }
+        Verdict::Punt(_) | Verdict::Drop(_) => {}
+    }
+    Explanation {
+        steps: notes.0,
+        verdict,
+        classified: Some(class),
+    }
+}

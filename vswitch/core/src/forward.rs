@@ -1,0 +1,113 @@
+//! Pass 3: where a frame goes (steps 13 and 14), and who may be flooded.
+
+use crate::explain::{Recorder, Step};
+use crate::fdb::EntryKind;
+use crate::ingress::Classified;
+use crate::snapshot::{BridgeView, FloodPort, PortState, PortView, Snapshot};
+use crate::verdict::{DropReason, Egress, FloodClass, Verdict};
+use vswitch_base::{BridgeIndex, PortIndex};
+
+/// The verdict on a classified frame that nothing has settled yet.
+#[inline]
+pub fn decide<R: Recorder>(
+    class: &Classified,
+    ingress: PortIndex,
+    port: &PortView,
+    bridge: &BridgeView,
+    snapshot: &Snapshot,
+    now_s: u32,
+    recorder: &mut R,
+) -> Verdict {
+    let kind = FloodClass::of(class.dst);
+    if kind != FloodClass::UnknownUnicast {
+        recorder.note(|| Step::Group { class: kind });
+        return Verdict::Flood(kind);
+    }
+    let Some(hit) = bridge.fdb.find(class.vid, class.dst) else {
+        recorder.note(|| Step::Unknown);
+        return Verdict::Flood(kind);
+    };
+    let target = snapshot.port(hit.port).filter(|target| {
+        target.bridge == port.bridge
+            && (hit.kind != EntryKind::Learned || target.epoch == hit.epoch)
+    });
+    let Some(target) = target else {
+        // Learned before its port was flushed, or its port has left: nobody's address.
+        recorder.note(|| Step::Unknown);
+        return Verdict::Flood(kind);
+    };
+    if R::LIVE {
+        bridge.fdb.note_use(hit, now_s);
+    }
+    recorder.note(|| Step::Known {
+        port: hit.port,
+        kind: hit.kind,
+    });
+    match to_port(class, hit.port, target, ingress, port, bridge) {
+        Ok(egress) => Verdict::Forward(egress),
+        Err(reason) => Verdict::Drop(reason),
+    }
+}
+
+/// Whether a frame from `ingress` may leave by `target`, and how (Linux `should_deliver`; the MTU is
+/// the egress pass's business).
+#[inline]
+fn to_port(
+    class: &Classified,
+    index: PortIndex,
+    target: &PortView,
+    ingress: PortIndex,
+    from: &PortView,
+    bridge: &BridgeView,
+) -> Result<Egress, DropReason> {
+    if index == ingress && !from.flags.hairpin {
+        return Err(DropReason::SamePort);
+    }
+    if target.state != PortState::Forwarding {
+        return Err(DropReason::EgressBlocked);
+    }
+    if from.flags.isolated && target.flags.isolated {
+        return Err(DropReason::Isolated);
+    }
+    let tagged = match class.vid {
+        Some(vid) if bridge.vlan_filtering => {
+            target.egress_tagged(vid).ok_or(DropReason::EgressVlan)?
+        }
+        _ => false,
+    };
+    Ok(Egress {
+        port: index,
+        tagged,
+    })
+}
+
+/// Whether one port of a flood set gets a copy.
+#[inline]
+#[must_use]
+pub fn floods_to(
+    flood: &FloodPort,
+    class: FloodClass,
+    ingress: PortIndex,
+    from: &PortView,
+) -> bool {
+    // What the host sends to groups reaches ports whose multicast and broadcast floods are off, as in
+    // Linux: its ARP must find everybody.
+    let forced = from.flags.host && class != FloodClass::UnknownUnicast;
+    (flood.floods & class.bit() != 0 || forced)
+        && !(flood.isolated && from.flags.isolated)
+        && (flood.egress.port != ingress || from.flags.hairpin)
+}
+
+/// The logical port and bridge that frames from `ingress` enter by. A bond's members will lead to
+/// their bond here.
+#[inline]
+#[must_use]
+pub fn entrance(
+    snapshot: &Snapshot,
+    ingress: PortIndex,
+) -> Option<(PortIndex, &PortView, BridgeIndex, &BridgeView)> {
+    let logical = snapshot.port(ingress)?.logical;
+    let port = snapshot.port(logical)?;
+    let index = port.bridge?;
+    Some((logical, port, index, snapshot.bridge(index)?))
+}

@@ -1,0 +1,223 @@
+//! Pass 1: what a frame is, which VLAN it belongs to, whether it may enter.
+//!
+//! The order of checks is Linux's (`br_handle_frame`, `br_allowed_ingress`), steps 1 to 5 of the
+//! behaviour reference: each relies on those before it. A frame turned away here is not learned, with
+//! one exception as in Linux: link-local frames that end here still teach their source.
+
+use crate::frame::Frame;
+use crate::snapshot::{AcceptFrames, BpduPolicy, BridgeView, PortState, PortView};
+use crate::verdict::{DropReason, PuntReason, Verdict};
+use vswitch_base::ether::{ADDRESSES_LEN, InBandTag};
+use vswitch_base::{EtherView, MacAddr, Tag, Tci, Tpid, Vid};
+
+/// A frame after pass 1.
+#[derive(Clone, Copy, Debug)]
+pub struct Classified {
+    /// Destination.
+    pub dst: MacAddr,
+    /// Source.
+    pub src: MacAddr,
+    /// The VLAN; `None` when the bridge does not filter VLANs, or nothing was classified.
+    pub vid: Option<Vid>,
+    /// Priority and drop eligibility for a tag on the way out.
+    pub tci: Tci,
+    /// A stripped tag that is payload here and must go back between addresses and rest.
+    pub inner: Option<Tag>,
+    /// Where the rest begins: after the addresses, or after the in-band tag that was judged.
+    pub cut: u8,
+    /// Whether pass 2 takes the source in.
+    pub learnable: bool,
+    /// What is settled already.
+    pub verdict: Option<Verdict>,
+}
+
+impl Classified {
+    fn new(view: &EtherView<'_>) -> Self {
+        Self {
+            dst: view.dst(),
+            src: view.src(),
+            vid: None,
+            tci: Tci(0),
+            inner: None,
+            cut: ADDRESSES_LEN as u8,
+            learnable: false,
+            verdict: None,
+        }
+    }
+
+    fn nothing(reason: DropReason) -> Self {
+        Self {
+            dst: MacAddr::ZERO,
+            src: MacAddr::ZERO,
+            vid: None,
+            tci: Tci(0),
+            inner: None,
+            cut: ADDRESSES_LEN as u8,
+            learnable: false,
+            verdict: Some(Verdict::Drop(reason)),
+        }
+    }
+
+    fn dropped(mut self, reason: DropReason) -> Self {
+        self.verdict = Some(Verdict::Drop(reason));
+        self
+    }
+}
+
+/// Classifies one frame that came in by `port` of `bridge`.
+#[inline]
+#[must_use]
+pub fn classify(frame: &Frame<'_>, port: &PortView, bridge: &BridgeView) -> Classified {
+    // Step 1: sanity.
+    let Some(view) = EtherView::new(frame.bytes) else {
+        return Classified::nothing(DropReason::Runt);
+    };
+    let class = Classified::new(&view);
+    if !class.src.is_valid_source() {
+        return class.dropped(DropReason::SourceInvalid);
+    }
+    if (frame.offload.needs_csum() || frame.offload.is_gso())
+        && !frame.offload.is_plausible(frame.bytes.len())
+    {
+        return class.dropped(DropReason::BadOffload);
+    }
+    // Step 3: link-local group addresses never get further by themselves. (Step 2, the tag, is read
+    // where it is used: nothing before depends on it.)
+    if let Some(last) = class.dst.reserved_group() {
+        if let Some(verdict) = reserved(last, port) {
+            return link_local(frame, &view, class, port, bridge, verdict);
+        }
+    }
+    // Step 4: the port's state. A learning port goes on; pass 3 ends it there.
+    match port.state {
+        PortState::Disabled | PortState::Blocking => class.dropped(DropReason::PortBlocked),
+        PortState::Learning | PortState::Forwarding => into_vlan(frame, &view, class, port, bridge),
+    }
+}
+
+/// Steps 2 and 5: the tag, and the VLAN rules.
+#[inline]
+fn into_vlan(
+    frame: &Frame<'_>,
+    view: &EtherView<'_>,
+    mut class: Classified,
+    port: &PortView,
+    bridge: &BridgeView,
+) -> Classified {
+    class.learnable = true;
+    if !bridge.vlan_filtering {
+        // Tags are payload: one that was taken off goes back.
+        class.inner = frame.stripped;
+        return class;
+    }
+    let tci = match (frame.stripped, view.tag()) {
+        (
+            Some(Tag {
+                tpid: Tpid::Dot1q,
+                tci,
+            }),
+            _,
+        ) => Some(tci),
+        (
+            None,
+            InBandTag::Tag(Tag {
+                tpid: Tpid::Dot1q,
+                tci,
+            }),
+        ) => {
+            class.cut = (ADDRESSES_LEN + Tag::LEN) as u8;
+            Some(tci)
+        }
+        (None, InBandTag::Truncated) => {
+            class.learnable = false;
+            return class.dropped(DropReason::TagTruncated);
+        }
+        // A service tag is payload to a customer bridge.
+        (stripped, _) => {
+            class.inner = stripped;
+            None
+        }
+    };
+    match admit(tci, port) {
+        Ok(vid) => {
+            class.vid = Some(vid);
+            class.tci = tci.unwrap_or_default().with_vid(vid);
+            class
+        }
+        Err(reason) => {
+            class.learnable = false;
+            class.dropped(reason)
+        }
+    }
+}
+
+/// The VLAN of a frame with that tag on that port, or why it may not enter.
+#[inline]
+fn admit(tci: Option<Tci>, port: &PortView) -> Result<Vid, DropReason> {
+    let bits = tci.map_or(0, Tci::vid_bits);
+    let refused = match port.accept {
+        AcceptFrames::All => false,
+        AcceptFrames::Untagged => bits != 0,
+        AcceptFrames::Tagged => bits == 0,
+    };
+    if refused {
+        return Err(DropReason::FrameTypeRefused);
+    }
+    if bits == 0 {
+        return port.pvid.ok_or(DropReason::NoPvid);
+    }
+    let vid = Vid::new(bits).map_err(|_| DropReason::VlanReserved)?;
+    if port.vlans.contains(vid) {
+        Ok(vid)
+    } else {
+        Err(DropReason::VlanNotAllowed)
+    }
+}
+
+/// What becomes of a frame to 01-80-C2-00-00-0X; `None`: it passes like any multicast.
+fn reserved(last: u8, port: &PortView) -> Option<Verdict> {
+    let masked = port.group_fwd_mask & 1 << last != 0;
+    match last {
+        1 => Some(Verdict::Drop(DropReason::MacControl)),
+        0 => match port.bpdu {
+            BpduPolicy::Forward => None,
+            BpduPolicy::Contain => Some(Verdict::Drop(DropReason::BpduContained)),
+            BpduPolicy::Listen => Some(Verdict::Punt(PuntReason::Bpdu)),
+            BpduPolicy::Guard => Some(Verdict::Punt(PuntReason::BpduGuard)),
+        },
+        _ if masked => None,
+        2 if port.flags.listens => Some(Verdict::Punt(PuntReason::SlowProtocol)),
+        _ => Some(Verdict::Drop(DropReason::ReservedAddress)),
+    }
+}
+
+/// A link-local frame goes no further, but teaches its source where the port learns and the VLAN
+/// rules admit it (Linux without `no_linklocal_learn`). MAC control teaches nothing.
+#[cold]
+fn link_local(
+    frame: &Frame<'_>,
+    view: &EtherView<'_>,
+    class: Classified,
+    port: &PortView,
+    bridge: &BridgeView,
+    verdict: Verdict,
+) -> Classified {
+    let settled = Classified {
+        verdict: Some(verdict),
+        ..class
+    };
+    let teaches = verdict != Verdict::Drop(DropReason::MacControl)
+        && matches!(port.state, PortState::Learning | PortState::Forwarding);
+    if !teaches {
+        return settled;
+    }
+    let judged = into_vlan(frame, view, class, port, bridge);
+    if judged.verdict.is_some() {
+        settled
+    } else {
+        Classified {
+            verdict: Some(verdict),
+            ..judged
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! Commands from the control thread to one worker, and how far the worker has come.
+//!
+//! **Order is the point.** A snapshot that names a port must not arrive before the worker can send on
+//! it, and a port's handle must not be taken away before the snapshot that forgets it. Commands travel in
+//! one queue, first in first out, so both are free.
+//!
+//! **Who frees what.** A worker takes commands between two batches. It hands everything it gives up
+//! (queues, transmit handles) back through the mailbox; the control thread keeps every published snapshot
+//! until all workers have passed it. So destructors, which may unmap a ring or close a device, run on the
+//! control side and never between two batches.
+//!
+//! **Observed.** After adopting a snapshot the worker stores its generation: *replace first, then
+//! announce*. From then on it refers to nothing older. "All workers observed generation N" is what
+//! closing a port waits for.
+//!
+//! **Waking.** Posting to a worker that sleeps would go unnoticed until the next frame; whoever posts
+//! wakes it (the daemon's eventfd).
+
+use crate::counters::PortCounters;
+use crate::port::{PortRx, PortTx};
+use crate::snapshot::Snapshot;
+use crate::sync::{Arc, AtomicU64, Fifo, Ordering};
+use crossbeam::utils::CachePadded;
+use vswitch_base::{Generation, PortIndex};
+
+/// What a worker is told.
+#[derive(Debug)]
+pub enum WorkerCommand {
+    /// Use this configuration from now on.
+    Publish(Arc<Snapshot>),
+    /// Poll this queue.
+    AddQueue {
+        /// The port it belongs to.
+        port: PortIndex,
+        /// The queue.
+        rx: Box<dyn PortRx>,
+    },
+    /// Hand back all queues of that port.
+    RemoveQueues {
+        /// The port.
+        port: PortIndex,
+    },
+    /// Send on that port through this from now on; hand the former handle back. With `None` copies for
+    /// the port are counted as `tx-down`.
+    SetTx {
+        /// The port.
+        port: PortIndex,
+        /// The handle.
+        tx: Option<Box<dyn PortTx>>,
+        /// Where to count.
+        counters: Arc<PortCounters>,
+    },
+    /// Forget the port's handle and counters.
+    RemoveTx {
+        /// The port.
+        port: PortIndex,
+    },
+    /// Keep a copy of frames of that port for a capture, or stop with `None`.
+    SetTap {
+        /// The port.
+        port: PortIndex,
+        /// Where to put them.
+        tap: Option<Arc<crate::capture::CaptureTap>>,
+    },
+    /// Leave the loop.
+    Stop,
+}
+
+/// What a worker gave up.
+#[derive(Debug)]
+pub enum Retired {
+    /// A queue.
+    Queue(PortIndex, Box<dyn PortRx>),
+    /// A transmit handle.
+    Tx(PortIndex, Box<dyn PortTx>),
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    commands: Fifo<WorkerCommand>,
+    retired: Fifo<Retired>,
+    observed: CachePadded<AtomicU64>,
+}
+
+/// The control side of one worker's mailbox.
+#[derive(Clone, Debug)]
+pub struct MailboxTx(Arc<Shared>);
+
+/// The worker's side.
+#[derive(Debug)]
+pub struct MailboxRx(Arc<Shared>);
+
+/// The two ends of a new mailbox.
+#[must_use]
+pub fn mailbox() -> (MailboxTx, MailboxRx) {
+    let shared = Arc::new(Shared::default());
+    (MailboxTx(Arc::clone(&shared)), MailboxRx(shared))
+}
+
+impl MailboxTx {
+    /// Puts a command at the end. The caller wakes the worker.
+    pub fn post(&self, command: WorkerCommand) {
+        self.0.commands.push(command);
+    }
+
+    /// The newest generation that the worker uses; nothing older is referenced by it.
+    #[must_use]
+    pub fn observed(&self) -> Generation {
+        Generation(self.0.observed.load(Ordering::Acquire))
+    }
+
+    /// Something the worker gave up.
+    #[must_use]
+    pub fn take_retired(&self) -> Option<Retired> {
+        self.0.retired.pop()
+    }
+}
+
+impl MailboxRx {
+    /// The next command. One load when there is none.
+    #[inline]
+    pub fn take(&self) -> Option<WorkerCommand> {
+        if self.0.commands.is_empty() {
+            return None;
+        }
+        self.0.commands.pop()
+    }
+
+    /// Announces that `generation` is in use and nothing older is.
+    pub fn observe(&self, generation: Generation) {
+        self.0.observed.store(generation.0, Ordering::Release);
+    }
+
+    /// Hands something back.
+    pub fn retire(&self, retired: Retired) {
+        self.0.retired.push(retired);
+    }
+}
+
+/// Publishes snapshots to all workers and keeps each until all have passed it.
+#[derive(Debug, Default)]
+pub struct Publisher {
+    workers: Vec<MailboxTx>,
+    kept: std::collections::VecDeque<Arc<Snapshot>>,
+}
+
+impl Publisher {
+    /// A publisher to these workers.
+    #[must_use]
+    pub fn new(workers: Vec<MailboxTx>) -> Self {
+        Self {
+            workers,
+            kept: std::collections::VecDeque::new(),
+        }
+    }
+
+    /// The mailboxes, by worker.
+    #[must_use]
+    pub fn workers(&self) -> &[MailboxTx] {
+        &self.workers
+    }
+
+    /// Sends a snapshot to every worker. The caller wakes them.
+    pub fn publish(&mut self, snapshot: &Arc<Snapshot>) {
+        for worker in &self.workers {
+            worker.post(WorkerCommand::Publish(Arc::clone(snapshot)));
+        }
+        self.kept.push_back(Arc::clone(snapshot));
+    }
+
+    /// The newest generation that all workers use; frees snapshots older than it.
+    pub fn collect(&mut self) -> Generation {
+        let observed = self
+            .workers
+            .iter()
+            .map(MailboxTx::observed)
+            .min()
+            .unwrap_or_default();
+        while self.kept.front().is_some_and(|s| s.generation < observed) {
+            self.kept.pop_front();
+        }
+        observed
+    }
+}

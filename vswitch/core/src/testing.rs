@@ -1,0 +1,476 @@
+//! In-memory ports, frames and switches for tests and benches (feature `testing`).
+//!
+//! A [`MemPort`] is a port whose wire is the test: what the test puts on it is received, what the switch
+//! sends is taken off it. [`MemSwitch`] is one worker over such ports, driven by hand.
+
+use crate::counters::{PortCounters, PortTotals};
+use crate::fdb::Fdb;
+use crate::frame::{Frame, FrameBatch, TxFrame, VnetHdr};
+use crate::mailbox::{MailboxTx, Publisher, WorkerCommand, mailbox};
+use crate::port::{PortRx, PortTx, TxCaps, TxReport};
+use crate::snapshot::{BridgeSpec, PortView, Snapshot, SnapshotBuilder};
+use crate::worker::{Outbox, Worker};
+use std::collections::{BTreeMap, VecDeque};
+use std::io;
+use std::os::fd::RawFd;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use vswitch_base::{
+    BridgeIndex, EtherType, Generation, Instant, MacAddr, PortIndex, Tag, Tci, Tpid, Vid,
+};
+
+/// A frame on the wire of a [`MemPort`].
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct MemFrame {
+    /// The bytes.
+    pub bytes: Vec<u8>,
+    /// A tag handed over beside them (to the switch only).
+    pub stripped: Option<Tag>,
+    /// Work left to do.
+    pub offload: VnetHdr,
+}
+
+impl From<Vec<u8>> for MemFrame {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self {
+            bytes,
+            ..Self::default()
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+struct Wire {
+    to_switch: VecDeque<MemFrame>,
+    from_switch: VecDeque<MemFrame>,
+    room: usize,
+    failing: Option<i32>,
+}
+
+/// The test's end of an in-memory port.
+#[derive(Clone, Debug)]
+pub struct MemPort {
+    wire: Arc<Mutex<Wire>>,
+    caps: TxCaps,
+}
+
+impl MemPort {
+    /// A port whose device takes what `caps` says, with room for 65,536 frames that nobody took.
+    #[must_use]
+    pub fn new(caps: TxCaps) -> Self {
+        let wire = Wire {
+            room: 65_536,
+            ..Wire::default()
+        };
+        Self {
+            wire: Arc::new(Mutex::new(wire)),
+            caps,
+        }
+    }
+
+    fn wire(&self) -> MutexGuard<'_, Wire> {
+        self.wire.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Puts a frame on the wire towards the switch.
+    pub fn put(&self, frame: impl Into<MemFrame>) {
+        self.wire().to_switch.push_back(frame.into());
+    }
+
+    /// Takes the oldest frame that the switch sent.
+    #[must_use]
+    pub fn take(&self) -> Option<MemFrame> {
+        self.wire().from_switch.pop_front()
+    }
+
+    /// Takes all frames that the switch sent.
+    #[must_use]
+    pub fn take_all(&self) -> Vec<MemFrame> {
+        self.wire().from_switch.drain(..).collect()
+    }
+
+    /// From now on the device holds `frames` that nobody took; more are refused as full.
+    pub fn limit_room(&self, frames: usize) {
+        self.wire().room = frames;
+    }
+
+    /// The next receive fails with that `errno`.
+    pub fn fail(&self, errno: i32) {
+        self.wire().failing = Some(errno);
+    }
+
+    /// A receive queue.
+    #[must_use]
+    pub fn rx(&self) -> Box<dyn PortRx> {
+        Box::new(MemRx {
+            port: self.clone(),
+            lent: Vec::new(),
+        })
+    }
+
+    /// A transmit handle.
+    #[must_use]
+    pub fn tx(&self) -> Box<dyn PortTx> {
+        Box::new(MemTx { port: self.clone() })
+    }
+}
+
+#[derive(Debug)]
+struct MemRx {
+    port: MemPort,
+    lent: Vec<MemFrame>,
+}
+
+impl PortRx for MemRx {
+    fn receive<'a>(&'a mut self, batch: &mut FrameBatch<'a>) -> io::Result<()> {
+        let mut wire = self
+            .port
+            .wire
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some(errno) = wire.failing.take() {
+            return Err(io::Error::from_raw_os_error(errno));
+        }
+        let count = wire.to_switch.len().min(batch.remaining_capacity());
+        self.lent.clear();
+        self.lent.extend(wire.to_switch.drain(..count));
+        batch.extend(self.lent.iter().map(|f| Frame {
+            bytes: &f.bytes,
+            stripped: f.stripped,
+            offload: f.offload,
+        }));
+        Ok(())
+    }
+
+    fn release(&mut self) {
+        self.lent.clear();
+    }
+
+    fn ready_fd(&self) -> Option<RawFd> {
+        None
+    }
+}
+
+#[derive(Debug)]
+struct MemTx {
+    port: MemPort,
+}
+
+impl PortTx for MemTx {
+    fn send(&mut self, frames: &[TxFrame<'_>]) -> TxReport {
+        let mut wire = self.port.wire();
+        let mut report = TxReport::default();
+        for frame in frames {
+            if wire.from_switch.len() >= wire.room {
+                report.full += 1;
+                continue;
+            }
+            let bytes = [frame.header.as_slice(), frame.rest].concat();
+            wire.from_switch.push_back(MemFrame {
+                bytes,
+                stripped: None,
+                offload: frame.offload,
+            });
+            report.sent += 1;
+        }
+        report
+    }
+
+    fn caps(&self) -> TxCaps {
+        self.port.caps
+    }
+}
+
+/// A VLAN of that number.
+///
+/// # Panics
+/// When there is no such VLAN.
+#[must_use]
+pub fn vid(number: u16) -> Vid {
+    Vid::new(number).expect("a VLAN of a test")
+}
+
+/// A locally administered station address.
+#[must_use]
+pub const fn station(number: u32) -> MacAddr {
+    MacAddr::from_u64(0x0200_0000_0000 | number as u64)
+}
+
+/// A frame of `len` bytes without FCS (at least 14): addresses, tags in order, EtherType, zeros.
+#[must_use]
+pub fn frame(
+    dst: MacAddr,
+    src: MacAddr,
+    tags: &[Tag],
+    ether_type: EtherType,
+    len: usize,
+) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(len);
+    bytes.extend_from_slice(&dst.0);
+    bytes.extend_from_slice(&src.0);
+    for tag in tags {
+        bytes.extend_from_slice(&tag.tpid.ether_type().to_be_bytes());
+        bytes.extend_from_slice(&tag.tci.0.to_be_bytes());
+    }
+    bytes.extend_from_slice(&ether_type.0.to_be_bytes());
+    bytes.resize(bytes.len().max(len), 0);
+    bytes
+}
+
+/// A customer tag with that control information.
+#[must_use]
+pub const fn dot1q(tci: u16) -> Tag {
+    Tag {
+        tpid: Tpid::Dot1q,
+        tci: Tci(tci),
+    }
+}
+
+impl PortView {
+    /// A port of `bridge`, untagged in `pvid` and in no other VLAN.
+    #[must_use]
+    pub fn access(index: PortIndex, bridge: BridgeIndex, pvid: Vid) -> Self {
+        let mut view = Self::new(index);
+        view.bridge = Some(bridge);
+        view.pvid = Some(pvid);
+        view.vlans.insert(pvid);
+        view.untagged.insert(pvid);
+        view
+    }
+
+    /// A port of `bridge`, tagged in all of `vids`, without PVID.
+    #[must_use]
+    pub fn trunk(index: PortIndex, bridge: BridgeIndex, vids: &[Vid]) -> Self {
+        let mut view = Self::new(index);
+        view.bridge = Some(bridge);
+        view.vlans = vids.iter().copied().collect();
+        view
+    }
+}
+
+/// One worker over in-memory ports and one or more bridges; every change is published at once.
+#[derive(Debug)]
+pub struct MemSwitch {
+    /// The worker.
+    pub worker: Worker,
+    /// Punts and events.
+    pub outbox: Arc<Outbox>,
+    /// The clock.
+    pub now: Instant,
+    publisher: Publisher,
+    snapshot: Arc<Snapshot>,
+    views: BTreeMap<PortIndex, PortView>,
+    bridges: BTreeMap<BridgeIndex, BridgeSpec>,
+    ports: BTreeMap<PortIndex, (MemPort, Arc<PortCounters>)>,
+    put: BTreeMap<PortIndex, u64>,
+}
+
+impl Default for MemSwitch {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl MemSwitch {
+    /// A switch with one VLAN-filtering bridge, number 0, and no ports.
+    #[must_use]
+    pub fn new() -> Self {
+        let (tx, rx) = mailbox();
+        let outbox = Arc::<Outbox>::default();
+        let mut switch = Self {
+            worker: Worker::new(rx, Arc::clone(&outbox)),
+            outbox,
+            now: Instant::from_nanos(1_000_000_000),
+            publisher: Publisher::new(vec![tx]),
+            snapshot: Arc::default(),
+            views: BTreeMap::new(),
+            bridges: BTreeMap::new(),
+            ports: BTreeMap::new(),
+            put: BTreeMap::new(),
+        };
+        switch.bridge(0, |_| {});
+        switch
+    }
+
+    /// Adds a bridge, or changes one.
+    pub fn bridge(&mut self, number: u16, change: impl FnOnce(&mut BridgeSpec)) {
+        let spec = self
+            .bridges
+            .entry(BridgeIndex(number))
+            .or_insert_with(|| BridgeSpec {
+                vlan_filtering: true,
+                learning: true,
+                mac: station(0xb0_0000 + u32::from(number)),
+                fdb: Arc::new(Fdb::new(65_536, 7)),
+            });
+        change(spec);
+        self.publish();
+    }
+
+    /// Adds a port with a wire that takes everything.
+    pub fn add(&mut self, number: u16, view: PortView) -> MemPort {
+        self.add_with(number, view, TxCaps::ALL)
+    }
+
+    /// Adds a port whose device takes what `caps` says.
+    pub fn add_with(&mut self, number: u16, view: PortView, caps: TxCaps) -> MemPort {
+        let (index, wire) = (PortIndex(number), MemPort::new(caps));
+        let counters = Arc::<PortCounters>::default();
+        self.ports
+            .insert(index, (wire.clone(), Arc::clone(&counters)));
+        self.views.insert(index, view);
+        self.mailbox().post(WorkerCommand::SetTx {
+            port: index,
+            tx: Some(wire.tx()),
+            counters,
+        });
+        self.mailbox().post(WorkerCommand::AddQueue {
+            port: index,
+            rx: wire.rx(),
+        });
+        self.publish();
+        wire
+    }
+
+    /// Changes a port.
+    ///
+    /// # Panics
+    /// When there is none of that number.
+    pub fn change(&mut self, number: u16, change: impl FnOnce(&mut PortView)) {
+        change(
+            self.views
+                .get_mut(&PortIndex(number))
+                .expect("a port of the test"),
+        );
+        self.publish();
+    }
+
+    /// Takes a port away, in the order that a controller keeps.
+    pub fn remove(&mut self, number: u16) {
+        let index = PortIndex(number);
+        self.views.remove(&index);
+        self.publish();
+        self.mailbox()
+            .post(WorkerCommand::RemoveQueues { port: index });
+        self.mailbox().post(WorkerCommand::RemoveTx { port: index });
+        self.worker.poll(self.now);
+    }
+
+    fn publish(&mut self) {
+        let mut builder = SnapshotBuilder::new(self.snapshot.generation.next());
+        for (index, view) in &self.views {
+            builder.port(*index, view.clone());
+        }
+        for (index, spec) in &self.bridges {
+            builder.bridge(*index, spec.clone());
+        }
+        self.snapshot = Arc::new(builder.build());
+        self.publisher.publish(&self.snapshot);
+        self.worker.poll(self.now);
+        assert_eq!(
+            self.publisher.collect(),
+            self.snapshot.generation,
+            "the worker follows"
+        );
+    }
+
+    /// The worker's mailbox.
+    #[must_use]
+    pub fn mailbox(&self) -> &MailboxTx {
+        &self.publisher.workers()[0]
+    }
+
+    /// The configuration in use.
+    #[must_use]
+    pub fn snapshot(&self) -> &Arc<Snapshot> {
+        &self.snapshot
+    }
+
+    /// The number of the configuration in use.
+    #[must_use]
+    pub fn generation(&self) -> Generation {
+        self.snapshot.generation
+    }
+
+    /// A bridge's table.
+    ///
+    /// # Panics
+    /// When there is no such bridge.
+    #[must_use]
+    pub fn fdb(&self, number: u16) -> &Arc<Fdb> {
+        &self.bridges[&BridgeIndex(number)].fdb
+    }
+
+    /// The wire of a port.
+    ///
+    /// # Panics
+    /// When there is no such port.
+    #[must_use]
+    pub fn wire(&self, number: u16) -> &MemPort {
+        &self.ports[&PortIndex(number)].0
+    }
+
+    /// Puts a frame on a port's wire and runs the worker until nothing is left to receive.
+    pub fn inject(&mut self, number: u16, frame: impl Into<MemFrame>) {
+        self.wire(number).put(frame);
+        *self.put.entry(PortIndex(number)).or_default() += 1;
+        while self.worker.poll(self.now) > 0 {}
+    }
+
+    /// What every port sent since the last call, by port number; ports that sent nothing are left out.
+    #[must_use]
+    pub fn take_sent(&self) -> BTreeMap<u16, Vec<MemFrame>> {
+        self.ports
+            .iter()
+            .map(|(index, (wire, _))| (index.0, wire.take_all()))
+            .filter(|(_, frames)| !frames.is_empty())
+            .collect()
+    }
+
+    /// Numbers of the ports that sent something since the last call.
+    #[must_use]
+    pub fn who_sent(&self) -> Vec<u16> {
+        self.take_sent().into_keys().collect()
+    }
+
+    /// A port's numbers.
+    ///
+    /// # Panics
+    /// When there was never such a port.
+    #[must_use]
+    pub fn totals(&self, number: u16) -> PortTotals {
+        let mut sum = PortTotals::default();
+        self.ports[&PortIndex(number)].1.add_to(&mut sum);
+        sum
+    }
+
+    /// Holds the conservation of frames (N-17): each port's equations, copies made against copies
+    /// taken, and frames in against what was put on the wires by [`Self::inject`].
+    ///
+    /// # Panics
+    /// When a frame was lost or counted twice.
+    pub fn assert_conserved(&self) {
+        let (mut from, mut to) = (0, 0);
+        for (index, (_, counters)) in &self.ports {
+            let mut sum = PortTotals::default();
+            counters.add_to(&mut sum);
+            assert!(sum.is_conserved(), "{index:?}: {sum:?}");
+            let put = self.put.get(index).copied().unwrap_or(0);
+            assert!(
+                sum.frames_in >= put,
+                "{index:?}: {put} put on the wire, {} in",
+                sum.frames_in
+            );
+            from += sum.copies_from;
+            to += sum.copies_to;
+        }
+        assert_eq!(from, to, "copies made and copies given to ports");
+    }
+}
+
+impl Drop for MemSwitch {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            self.assert_conserved();
+        }
+    }
+}

@@ -1,0 +1,388 @@
+//! One forwarding thread's state: its queues, its ways out, the configuration it uses.
+//!
+//! [`Worker::poll`] is one breath: for each queue, take a batch through the four passes and send what
+//! comes of it, then give the batch's memory back. Commands are taken between breaths only. Nothing here
+//! blocks, allocates while frames flow, or knows a clock; the daemon's thread does the waiting.
+
+use crate::capture::CaptureTap;
+use crate::counters::PortCounters;
+use crate::egress::{Staging, TxSlot, count_vlan_in};
+use crate::explain::Live;
+use crate::forward;
+use crate::frame::{BATCH_MAX, FrameBatch};
+use crate::ingress::{Classified, classify};
+use crate::learn;
+use crate::mailbox::{MailboxRx, Retired, WorkerCommand};
+use crate::offload::Finisher;
+use crate::port::{PortRx, RxLosses};
+use crate::punt::PuntQueue;
+use crate::snapshot::Snapshot;
+use crate::sync::{Arc, Fifo};
+use crate::verdict::{DropReason, Verdict};
+use arrayvec::ArrayVec;
+use std::os::fd::RawFd;
+use vswitch_base::{Instant, PortIndex};
+
+/// What a worker has to tell the control side apart from frames.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum WorkerEvent {
+    /// A receive queue failed; it is not polled again until it is replaced.
+    QueueFailed {
+        /// Its port.
+        port: PortIndex,
+        /// `errno`, 0 when the system gave none.
+        errno: i32,
+    },
+}
+
+/// What all workers share with the control thread.
+#[derive(Debug, Default)]
+pub struct Outbox {
+    /// Frames for the control side.
+    pub punts: PuntQueue,
+    events: Fifo<WorkerEvent>,
+}
+
+impl Outbox {
+    /// The oldest event that nobody has taken.
+    #[must_use]
+    pub fn take_event(&self) -> Option<WorkerEvent> {
+        self.events.pop()
+    }
+
+    /// Whether there is anything to take.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.punts.is_empty() && self.events.is_empty()
+    }
+}
+
+#[derive(Debug)]
+struct Queue {
+    port: PortIndex,
+    rx: Box<dyn PortRx>,
+    failed: bool,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Worker {
+    mailbox: MailboxRx,
+    outbox: Arc<Outbox>,
+    snapshot: Arc<Snapshot>,
+    queues: Vec<Queue>,
+    slots: Vec<Option<TxSlot>>,
+    taps: Vec<Option<Arc<CaptureTap>>>,
+    tapped: bool,
+    staging: Staging,
+    finisher: Finisher,
+    /// Counts for ports without a slot: the order of commands rules that out, but a number that is
+    /// not zero shows that it failed.
+    lost: PortCounters,
+    queues_changed: bool,
+    stopped: bool,
+}
+
+impl Worker {
+    /// A worker without queues that uses the empty configuration.
+    #[must_use]
+    pub fn new(mailbox: MailboxRx, outbox: Arc<Outbox>) -> Self {
+        Self {
+            mailbox,
+            outbox,
+            snapshot: Arc::default(),
+            queues: Vec::new(),
+            slots: Vec::new(),
+            taps: Vec::new(),
+            tapped: false,
+            staging: Staging::default(),
+            finisher: Finisher::default(),
+            lost: PortCounters::default(),
+            queues_changed: false,
+            stopped: false,
+        }
+    }
+
+    /// One breath over all queues: takes commands, then at most one batch of each queue. Returns frames
+    /// received.
+    pub fn poll(&mut self, now: Instant) -> usize {
+        self.take_commands();
+        let mut frames = 0;
+        for i in 0..self.queues.len() {
+            frames += self.poll_queue(i, now);
+        }
+        frames
+    }
+
+    /// Whether `Stop` has arrived.
+    #[must_use]
+    pub const fn is_stopped(&self) -> bool {
+        self.stopped
+    }
+
+    /// Whether queues came or went since the last call: the poller's set must be made anew.
+    pub const fn take_queues_changed(&mut self) -> bool {
+        std::mem::replace(&mut self.queues_changed, false)
+    }
+
+    /// Descriptors to wait on.
+    pub fn ready_fds(&self) -> impl Iterator<Item = RawFd> + '_ {
+        self.queues
+            .iter()
+            .filter(|q| !q.failed)
+            .filter_map(|q| q.rx.ready_fd())
+    }
+
+    /// Receive losses of each queue since the last call. Makes system calls: once a second is enough.
+    pub fn collect_losses(&mut self) {
+        for queue in &mut self.queues {
+            let RxLosses {
+                ring_full: _,
+                truncated,
+            } = queue.rx.take_losses();
+            if truncated > 0 {
+                if let Some(slot) = self.slots.get(queue.port.index()).and_then(Option::as_ref) {
+                    slot.counters.frames_in.add(truncated);
+                    slot.counters
+                        .dropped(DropReason::RxTruncated)
+                        .add(truncated);
+                }
+            }
+        }
+    }
+
+    fn poll_queue(&mut self, index: usize, now: Instant) -> usize {
+        let queue = &mut self.queues[index];
+        if queue.failed {
+            return 0;
+        }
+        let ingress = queue.port;
+        let mut batch = FrameBatch::new();
+        let outcome = queue.rx.receive(&mut batch);
+        let frames = batch.len();
+        if frames > 0 {
+            let counters = match self.slots.get(ingress.index()) {
+                Some(Some(slot)) => Arc::clone(&slot.counters),
+                _ => return drop_unknown(&self.lost, &batch),
+            };
+            let tap = if self.tapped {
+                self.taps.get(ingress.index())
+            } else {
+                None
+            };
+            let tap = tap.and_then(Option::as_deref);
+            let mut passes = Passes {
+                snapshot: &self.snapshot,
+                outbox: &self.outbox,
+                staging: &mut self.staging,
+                counters: &counters,
+                tap,
+                ingress,
+                now,
+            };
+            let classes = passes.run(&batch);
+            let snapshot = &self.snapshot;
+            let taps = if self.tapped {
+                Some((&self.taps[..], now))
+            } else {
+                None
+            };
+            self.staging.send_all(
+                &batch,
+                &classes,
+                &mut self.slots,
+                |port| snapshot.port(port).map_or(0, |p| p.mtu),
+                &mut self.finisher,
+                &self.lost,
+                taps,
+            );
+        }
+        drop(batch);
+        let queue = &mut self.queues[index];
+        queue.rx.release();
+        if let Err(error) = outcome {
+            queue.failed = true;
+            self.queues_changed = true;
+            let errno = error.raw_os_error().unwrap_or(0);
+            self.outbox.events.push(WorkerEvent::QueueFailed {
+                port: ingress,
+                errno,
+            });
+        }
+        frames
+    }
+
+    fn take_commands(&mut self) {
+        while let Some(command) = self.mailbox.take() {
+            self.obey(command);
+        }
+    }
+
+    fn obey(&mut self, command: WorkerCommand) {
+        match command {
+            WorkerCommand::Publish(snapshot) => {
+                self.staging.grow(snapshot.port_slots());
+                let generation = snapshot.generation;
+                // Replace first, then announce: whoever sees the number may free what came before.
+                self.snapshot = snapshot;
+                self.mailbox.observe(generation);
+            }
+            WorkerCommand::AddQueue { port, rx } => {
+                self.queues.push(Queue {
+                    port,
+                    rx,
+                    failed: false,
+                });
+                self.queues_changed = true;
+            }
+            WorkerCommand::RemoveQueues { port } => {
+                while let Some(at) = self.queues.iter().position(|q| q.port == port) {
+                    let queue = self.queues.remove(at);
+                    self.mailbox.retire(Retired::Queue(port, queue.rx));
+                }
+                self.queues_changed = true;
+            }
+            WorkerCommand::SetTx { port, tx, counters } => {
+                self.staging.grow(port.index() + 1);
+                if self.slots.len() <= port.index() {
+                    self.slots.resize_with(port.index() + 1, || None);
+                }
+                self.retire_tx(port);
+                self.slots[port.index()] = Some(TxSlot { tx, counters });
+            }
+            WorkerCommand::RemoveTx { port } => self.retire_tx(port),
+            WorkerCommand::SetTap { port, tap } => {
+                if self.taps.len() <= port.index() {
+                    self.taps.resize_with(port.index() + 1, || None);
+                }
+                self.taps[port.index()] = tap;
+                self.tapped = self.taps.iter().any(Option::is_some);
+            }
+            WorkerCommand::Stop => self.stopped = true,
+        }
+    }
+
+    fn retire_tx(&mut self, port: PortIndex) {
+        let slot = self.slots.get_mut(port.index()).and_then(Option::take);
+        if let Some(tx) = slot.and_then(|slot| slot.tx) {
+            self.mailbox.retire(Retired::Tx(port, tx));
+        }
+    }
+}
+
+/// A queue without a slot: see [`Worker::lost`].
+#[cold]
+fn drop_unknown(lost: &PortCounters, batch: &FrameBatch<'_>) -> usize {
+    lost.frames_in.add(batch.len() as u64);
+    lost.dropped(DropReason::NoBridge).add(batch.len() as u64);
+    batch.len()
+}
+
+/// Passes 1 to 3 and the staging of pass 4 over the batch of one port.
+struct Passes<'p> {
+    snapshot: &'p Snapshot,
+    outbox: &'p Outbox,
+    staging: &'p mut Staging,
+    counters: &'p PortCounters,
+    tap: Option<&'p CaptureTap>,
+    ingress: PortIndex,
+    now: Instant,
+}
+
+impl Passes<'_> {
+    fn run(&mut self, batch: &FrameBatch<'_>) -> ArrayVec<Classified, BATCH_MAX> {
+        let mut classes: ArrayVec<Classified, BATCH_MAX> = ArrayVec::new();
+        let bytes: usize = batch.iter().map(crate::frame::Frame::wire_len).sum();
+        self.counters.frames_in.add(batch.len() as u64);
+        self.counters.bytes_in.add(bytes as u64);
+        let Some((logical, port, _, bridge)) = forward::entrance(self.snapshot, self.ingress)
+        else {
+            self.counters
+                .dropped(DropReason::NoBridge)
+                .add(batch.len() as u64);
+            for frame in batch {
+                self.capture(frame, Some(DropReason::NoBridge));
+            }
+            return classes;
+        };
+        let now_s = self.now.as_secs_u32();
+        for frame in batch {
+            let class = classify(frame, port, bridge);
+            if class.learnable {
+                count_vlan_in(self.counters, class.vid, frame.wire_len());
+            }
+            classes.push(class);
+        }
+        for class in &mut classes {
+            learn::learn(
+                class,
+                logical,
+                port,
+                bridge,
+                self.snapshot,
+                now_s,
+                &mut Live,
+            );
+        }
+        let mut forwarded = 0;
+        for (i, (class, frame)) in classes.iter().zip(batch).enumerate() {
+            let verdict = class.verdict.unwrap_or_else(|| {
+                forward::decide(
+                    class,
+                    logical,
+                    port,
+                    bridge,
+                    self.snapshot,
+                    now_s,
+                    &mut Live,
+                )
+            });
+            let dropped = match verdict {
+                Verdict::Forward(egress) => {
+                    self.staging.push(i, egress);
+                    self.counters.copies_from.add(1);
+                    forwarded += 1;
+                    None
+                }
+                Verdict::Flood(kind) => {
+                    let mut copies = 0;
+                    for flood in bridge.flood_ports(class.vid) {
+                        if forward::floods_to(flood, kind, logical, port) {
+                            self.staging.push(i, flood.egress);
+                            copies += 1;
+                        }
+                    }
+                    self.counters.copies_from.add(copies);
+                    forwarded += u64::from(copies > 0);
+                    (copies == 0).then_some(DropReason::NoEgress)
+                }
+                Verdict::Punt(reason) => {
+                    if self
+                        .outbox
+                        .punts
+                        .offer(self.ingress, reason, self.now, frame.bytes)
+                    {
+                        self.counters.punted(reason).add(1);
+                        None
+                    } else {
+                        Some(DropReason::PuntQueueFull)
+                    }
+                }
+                Verdict::Drop(reason) => Some(reason),
+            };
+            if let Some(reason) = dropped {
+                self.counters.dropped(reason).add(1);
+            }
+            self.capture(frame, dropped);
+        }
+        self.counters.frames_forwarded.add(forwarded);
+        classes
+    }
+
+    #[inline]
+    fn capture(&self, frame: &crate::frame::Frame<'_>, dropped: Option<DropReason>) {
+        if let Some(tap) = self.tap {
+            tap.note_in(self.ingress, self.now, frame, dropped);
+        }
+    }
+}
