@@ -1,0 +1,86 @@
+#!/usr/bin/env bash
+# Everything that is checked, in steps that people and CI run alike.
+#
+#   scripts/ci.sh all                all steps below, in this order
+#   scripts/ci.sh packages           install the Debian packages that the tests use (root)
+#   scripts/ci.sh fmt | lint         formatting; clippy with warnings as errors
+#   scripts/ci.sh test               unit, property, sim, conformance, tidy (no privileges)
+#   scripts/ci.sh daemon             the real daemon over its socket (no privileges)
+#   scripts/ci.sh netns              real devices in namespaces (root)
+#   scripts/ci.sh schedule           model-checked schedules, and mutants that must fail
+#   scripts/ci.sh oracle             a real kernel bridge still does what was recorded (User-mode Linux)
+#   scripts/ci.sh bench-smoke        benches run once: no allocation on the data path
+#   scripts/ci.sh demo               the demonstration, start to end (root)
+#   scripts/ci.sh doc                rustdoc without warnings
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+packages=(gcc libc6-dev iproute2 iputils-ping ethtool tcpdump iperf3 nftables python3 python3-venv
+  user-mode-linux)
+
+step() {
+  printf '\n== %s\n' "$*"
+}
+
+need_root() {
+  if [ "$(id -u)" != 0 ]; then
+    echo "ci.sh $1: needs root for namespaces and devices; run: sudo scripts/ci.sh $1" >&2
+    exit 1
+  fi
+}
+
+run_packages() {
+  need_root packages
+  local missing=()
+  for package in "${packages[@]}"; do
+    dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")
+  done
+  [ "${#missing[@]}" = 0 ] && return
+  apt-get update -qq
+  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+}
+
+run_fmt() { cargo fmt --all -- --check; }
+run_lint() { cargo clippy --workspace --all-targets --quiet -- -D warnings; }
+run_test() {
+  cargo test --workspace --quiet --lib --bins
+  cargo test --quiet -p vswitch-api -p vswitch-controller -p vswctl
+  cargo test --quiet -p vswitch-tests --test sim --test conformance --test tidy
+}
+run_daemon() { cargo build --quiet -p vswitchd -p vswctl && cargo test --quiet -p vswitch-tests --test daemon; }
+run_netns() {
+  need_root netns
+  cargo build --quiet -p vswitchd -p vswctl
+  cargo test --quiet -p vswitch-tests --test netns -- --test-threads=1
+}
+run_schedule() { scripts/schedule-tests.sh; }
+run_oracle() {
+  local status=0
+  scripts/kernel-oracle --check || status=$?
+  if [ "$status" = 77 ]; then
+    echo "SKIPPED: the kernel bridge oracle; see above for what to install" >&2
+  elif [ "$status" != 0 ]; then
+    return "$status"
+  fi
+}
+run_bench_smoke() { cargo bench --quiet -p vswitch-benches -- --test; }
+run_demo() { need_root demo && scripts/demo --once; }
+run_doc() { RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet; }
+
+run_all() {
+  [ "$(id -u)" = 0 ] && { step packages; run_packages; }
+  for name in fmt lint test daemon netns schedule oracle bench_smoke demo doc; do
+    step "$name"
+    "run_$name"
+  done
+  step "all passed"
+}
+
+case "${1:-}" in
+  all | packages | fmt | lint | test | daemon | netns | schedule | oracle | demo | doc) "run_$1" ;;
+  bench-smoke) run_bench_smoke ;;
+  *)
+    sed -n '2,18s/^# \{0,1\}//p' "$0" >&2
+    exit 2
+    ;;
+esac
