@@ -1,0 +1,131 @@
+//! A forwarding thread: wait, breathe, wait.
+//!
+//! [`run`] calls [`Worker::poll`] for as long as frames come, keeps looking for `spin` after the last one
+//! (a reply usually follows within microseconds), then sleeps in epoll until a queue is readable or a
+//! command wakes it. It is the only caller of its worker, reads the clock once a breath, and touches the
+//! control thread only through queues and one wake-up when there is something for it.
+
+use crate::clock::Clock;
+use std::io;
+use std::os::fd::RawFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+use vswitch_api::config::PollMode;
+use vswitch_base::Instant;
+use vswitch_core::worker::{Outbox, Worker};
+use vswitch_io::poller::Poller;
+
+/// How long a thread sleeps at most: receive losses are collected that often.
+const NAP: Duration = Duration::from_secs(1);
+
+/// How a thread waits.
+#[derive(Clone, Copy, Debug)]
+pub struct Waiting {
+    /// Adaptive, busy or sleep.
+    pub mode: PollMode,
+    /// Adaptive: how long to look for more before sleeping.
+    pub spin: Duration,
+}
+
+/// What a thread did, for `daemon info`. One writer.
+#[derive(Debug, Default)]
+pub struct ThreadStats {
+    /// Breaths that found frames.
+    pub batches: AtomicU64,
+    /// Frames found.
+    pub frames: AtomicU64,
+    /// Nanoseconds asleep.
+    pub idle_ns: AtomicU64,
+    /// Nanoseconds since the thread began, at its last look.
+    pub alive_ns: AtomicU64,
+    /// Queues it serves.
+    pub queues: AtomicU64,
+}
+
+/// Wakes the control thread when a worker has something for it.
+pub trait WakeControl: Send {
+    /// Wakes it; calls that come before it looks may count as one.
+    fn wake(&self);
+}
+
+/// Runs until the worker is told to stop.
+///
+/// # Errors
+/// When waiting itself fails: without it the thread would spin for ever.
+pub fn run(
+    mut worker: Worker,
+    mut poller: Poller,
+    clock: Clock,
+    waiting: Waiting,
+    stats: &ThreadStats,
+    outbox: &Arc<Outbox>,
+    control: &dyn WakeControl,
+) -> io::Result<()> {
+    let begun = clock.now();
+    let spin = vswitch_base::Duration::from_nanos(
+        u64::try_from(waiting.spin.as_nanos()).unwrap_or(u64::MAX),
+    );
+    let (mut last_frame, mut last_losses) = (begun, begun);
+    let mut watched = Vec::new();
+    loop {
+        let now = clock.now();
+        let frames = worker.poll(now);
+        if worker.is_stopped() {
+            return Ok(());
+        }
+        if worker.take_queues_changed() {
+            watch(&poller, &mut watched, worker.ready_fds());
+            stats.queues.store(watched.len() as u64, Ordering::Relaxed);
+        }
+        if !outbox.is_empty() {
+            control.wake();
+        }
+        if frames > 0 {
+            last_frame = now;
+            add(&stats.batches, 1);
+            add(&stats.frames, frames as u64);
+            continue;
+        }
+        if now.saturating_since(last_losses) >= vswitch_base::Duration::from_secs(1) {
+            last_losses = now;
+            worker.collect_losses();
+            stats.alive_ns.store((now - begun).as_nanos(), Ordering::Relaxed);
+        }
+        let sleep = match waiting.mode {
+            PollMode::Busy => false,
+            PollMode::Sleep => true,
+            PollMode::Adaptive => now.saturating_since(last_frame) >= spin,
+        };
+        if sleep {
+            poller.wait(Some(NAP), |_| {})?;
+            note_nap(stats, now, clock.now());
+        } else {
+            std::hint::spin_loop();
+        }
+    }
+}
+
+/// Waits on these descriptors from now on and on no others. One that cannot be watched is polled at
+/// every breath all the same, and at every nap's end.
+fn watch(poller: &Poller, watched: &mut Vec<RawFd>, fds: impl Iterator<Item = RawFd>) {
+    for fd in watched.drain(..) {
+        if let Err(error) = poller.remove_raw(fd) {
+            tracing::warn!(fd, %error, "cannot stop waiting on a queue");
+        }
+    }
+    watched.extend(fds);
+    for fd in watched {
+        if let Err(error) = poller.add_raw(*fd, 0) {
+            tracing::warn!(fd, %error, "cannot wait on a queue: it is looked at once a second");
+        }
+    }
+}
+
+fn note_nap(stats: &ThreadStats, from: Instant, to: Instant) {
+    add(&stats.idle_ns, (to - from).as_nanos());
+}
+
+fn add(counter: &AtomicU64, n: u64) {
+    counter.store(counter.load(Ordering::Relaxed).wrapping_add(n), Ordering::Relaxed);
+}
