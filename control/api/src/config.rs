@@ -12,6 +12,7 @@
 
 pub mod check;
 mod membership;
+pub mod tree;
 pub mod values;
 pub mod vlans;
 
@@ -36,6 +37,11 @@ pub const MTU_MAX: u32 = 9216;
 pub const FDB_MAX: u32 = 1_048_576;
 /// The most bytes of an object's name: IFNAMSIZ without its final NUL.
 pub const NAME_MAX: usize = 15;
+
+/// The most bridges of a daemon.
+pub const BRIDGES_MAX: usize = 1024;
+/// The most ports and host ports of a daemon.
+pub const PORTS_MAX: usize = 8192;
 
 /// Everything that the operator wants.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

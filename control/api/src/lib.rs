@@ -3,6 +3,9 @@
 //! - [`config`]: the desired configuration, one table per named object, as TOML in files
 //!   and as JSON of the same schema on the socket; with [`config::check`], which finds
 //!   everything that is wrong with it and can be known without looking at the machine.
+//! - [`request`]: every method of the control socket as one enum, with its role and reply type;
+//!   [`types`], what they answer; [`error`], what they answer when they cannot.
+//! - [`interfaces`]: the same as text, the contract that introspection serves.
 //! - [`text`]: near-miss suggestions for names, used in every "there is no …" error.
 //!
 //! Guarantees: no type of the data plane is named here, so a client does not link it; bytes
@@ -12,4 +15,12 @@
 #![forbid(unsafe_code)]
 
 pub mod config;
+pub mod error;
+pub mod hex;
+pub mod interfaces;
+pub mod request;
 pub mod text;
+pub mod types;
+
+pub use error::ApiError;
+pub use request::{Answers, Method, Request, Role};

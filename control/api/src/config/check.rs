@@ -12,10 +12,16 @@ mod objects;
 
 use std::fmt;
 
-use super::{Config, MTU_MAX, MTU_MIN, Mac, Membership, PortVlan, VlanSet, vlans};
+use super::{
+    BRIDGES_MAX, Config, MTU_MAX, MTU_MIN, Mac, Membership, PORTS_MAX, PortVlan, VlanSet, vlans,
+};
 use crate::text::path;
 
 pub use names::check_name;
+
+/// The most errors that one check reports: more help nobody, and a stranger's configuration of
+/// 16 MiB must not become a reply of gigabytes.
+pub const ERRORS_MAX: usize = 100;
 
 /// One thing that is wrong with a configuration.
 #[derive(
@@ -66,6 +72,18 @@ impl std::error::Error for ConfigError {}
 /// the machine.
 pub fn check(config: &Config) -> Vec<ConfigError> {
     let mut found = Found::default();
+    for (kind, count, most) in [
+        ("bridge", config.bridge.len(), BRIDGES_MAX),
+        ("port", config.port.len() + config.host.len(), PORTS_MAX),
+    ] {
+        if count > most {
+            let hint = format!("a daemon has at most {most}, host ports counted as ports");
+            found.add(&[kind], format!("these are {count} {kind}s"), hint);
+        }
+    }
+    if !found.errors.is_empty() {
+        return found.errors; // The checks below take time by the number of objects.
+    }
     objects::daemon(config, &mut found);
     names::objects(config, &mut found);
     for (name, bridge) in &config.bridge {
@@ -79,6 +97,7 @@ pub fn check(config: &Config) -> Vec<ConfigError> {
     }
     names::devices(config, &mut found);
     names::addresses(config, &mut found);
+    found.errors.truncate(ERRORS_MAX);
     found.errors
 }
 
@@ -89,6 +108,10 @@ struct Found {
 }
 
 impl Found {
+    fn is_full(&self) -> bool {
+        self.errors.len() >= ERRORS_MAX
+    }
+
     fn add(&mut self, at: &[&str], message: impl Into<String>, hint: impl Into<String>) {
         self.errors
             .push(ConfigError::new(path(at), message).hint(hint));
@@ -119,6 +142,9 @@ impl Found {
     fn entries(&mut self, kind: &str, name: &str, entries: &[PortVlan]) {
         let mut table = Membership::default();
         for (index, entry) in entries.iter().enumerate() {
+            if self.is_full() {
+                return;
+            }
             let place = format!("vlans[{index}]");
             let at = |key: &str| format!("{}.{place}.{key}", path(&[kind, name]));
             let mut error = |key: &str, message: String, hint: &str| {

@@ -27,11 +27,21 @@ impl Config {
 
     /// Names of the ports and host ports on `bridge`, ascending within each kind.
     pub fn members_of(&self, bridge: &str) -> Vec<&str> {
-        self.port
-            .keys()
-            .chain(self.host.keys())
-            .map(String::as_str)
-            .filter(|name| self.bridge_of(name) == Some(bridge))
+        let uplink = self
+            .bridge
+            .get(bridge)
+            .and_then(|bridge| bridge.uplink.as_deref());
+        let ports = self
+            .port
+            .iter()
+            .filter(|(name, port)| match port.bridge.as_deref() {
+                Some(own) => own == bridge,
+                None => uplink == Some(name.as_str()),
+            });
+        let hosts = self.host.iter().filter(|(_, host)| host.bridge == bridge);
+        ports
+            .map(|(name, _)| name.as_str())
+            .chain(hosts.map(|(name, _)| name.as_str()))
             .collect()
     }
 

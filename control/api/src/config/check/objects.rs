@@ -54,6 +54,9 @@ pub(super) fn daemon(config: &Config, found: &mut Found) {
 
 /// `[bridge.NAME]`.
 pub(super) fn bridge(config: &Config, name: &str, bridge: &BridgeConfig, found: &mut Found) {
+    if found.is_full() {
+        return;
+    }
     let at = |key| ["bridge", name, key];
     if let Some(mac) = bridge.mac {
         found.station(&at("mac"), mac);
@@ -142,8 +145,16 @@ fn uplink(config: &Config, name: &str, uplink: &str, found: &mut Found) {
 
 fn static_entries(config: &Config, name: &str, bridge: &BridgeConfig, found: &mut Found) {
     let mut seen = std::collections::BTreeSet::new();
-    let members = config.members_of(name);
+    let members = if bridge.fdb.is_empty() {
+        Vec::new()
+    } else {
+        config.members_of(name)
+    };
+    let known: std::collections::BTreeSet<&str> = members.iter().copied().collect();
     for (index, entry) in bridge.fdb.iter().enumerate() {
+        if found.is_full() {
+            return;
+        }
         let place = format!("fdb[{index}]");
         let mut local = Found::default();
         local.station(&["mac"], entry.mac);
@@ -156,7 +167,7 @@ fn static_entries(config: &Config, name: &str, bridge: &BridgeConfig, found: &mu
                 "say the VLAN of the address",
             );
         }
-        if !members.contains(&entry.port.as_str()) {
+        if !known.contains(entry.port.as_str()) {
             let message = format!("bridge \"{name}\" has no port \"{}\"", entry.port);
             local.add(
                 &["port"],
@@ -210,6 +221,9 @@ fn on_bridge<'a>(
 
 /// `[port.NAME]`.
 pub(super) fn port(config: &Config, name: &str, port: &PortConfig, found: &mut Found) {
+    if found.is_full() {
+        return;
+    }
     let at = |key| ["port", name, key];
     let bridge = match port.bridge.as_deref() {
         Some(bridge) => on_bridge(config, &at("bridge"), bridge, found),
@@ -336,6 +350,9 @@ fn port_vlans(name: &str, port: &PortConfig, found: &mut Found) {
 
 /// `[host.NAME]`.
 pub(super) fn host(config: &Config, name: &str, host: &HostConfig, found: &mut Found) {
+    if found.is_full() {
+        return;
+    }
     let at = |key| ["host", name, key];
     let bridge = if host.bridge.is_empty() {
         let names: Vec<&str> = config.bridge.keys().map(String::as_str).collect();
