@@ -229,7 +229,7 @@ fn contradictions_are_refused() {
     use OffloadError::{Contradiction, Incomplete, NotWhole, Truncated, UnknownType};
     type Change = fn(&mut Vec<u8>, &mut VnetHdr);
     // `rest` starts with the EtherType: IPv4 at 2, TCP at 22.
-    let cases: [(&str, Change, OffloadError); 14] = [
+    let cases: [(&str, Change, OffloadError); 15] = [
         (
             "IPv6 named",
             |_, o| o.gso_type = VnetHdr::GSO_TCPV6,
@@ -262,7 +262,8 @@ fn contradictions_are_refused() {
         ("version", |r, _| r[2] = 0x65, Contradiction),
         ("short IP header", |r, _| r[2] = 0x44, Contradiction),
         ("short TCP header", |r, _| r[34] = 0x40, Contradiction),
-        ("fragment", |r, _| r[9] = 1, NotWhole),
+        ("first fragment", |r, _| r[8] = 0x20, NotWhole),
+        ("later fragment", |r, _| r[9] = 1, NotWhole),
         (
             "TCP header behind the end",
             |r, _| r.truncate(41),
@@ -346,6 +347,14 @@ fn limits_hold_at_the_limit_and_one_above() {
         OffloadError::TooLong
     );
     assert_eq!(finish(&plain(&long[1..]), TxCaps::NONE).unwrap().len(), 1);
+    // Segments that together do not fit.
+    let packet = tcp(SEGMENTS_MAX * 750, 750);
+    let rest = packet.rest();
+    assert!(rest.len() < SCRATCH_LEN && rest.len() + SEGMENTS_MAX * 42 > SCRATCH_LEN);
+    assert_eq!(
+        finish(&packet.frame(&rest), TxCaps::NONE).unwrap_err(),
+        OffloadError::TooLong
+    );
     // A segment that IP cannot describe.
     let packet = tcp(66_000, 65_535);
     let rest = packet.rest();
