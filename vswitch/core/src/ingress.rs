@@ -84,7 +84,7 @@ pub fn classify(frame: &Frame<'_>, port: &PortView, bridge: &BridgeView) -> Clas
     // Step 3: link-local group addresses never get further by themselves. (Step 2, the tag, is read
     // where it is used: nothing before depends on it.)
     if let Some(last) = class.dst.reserved_group() {
-        if let Some(verdict) = reserved(last, port) {
+        if let Some(verdict) = reserved(last, frame.stripped.is_some(), port) {
             return link_local(frame, &view, class, port, bridge, verdict);
         }
     }
@@ -175,18 +175,20 @@ fn admit(tci: Option<Tci>, port: &PortView) -> Result<Vid, DropReason> {
 }
 
 /// What becomes of a frame to 01-80-C2-00-00-0X; `None`: it passes like any multicast.
-fn reserved(last: u8, port: &PortView) -> Option<Verdict> {
+/// Link protocols are never tagged, so the control side gets no frame that carried a tag.
+fn reserved(last: u8, tagged: bool, port: &PortView) -> Option<Verdict> {
     let masked = port.group_fwd_mask & 1 << last != 0;
     match last {
         1 => Some(Verdict::Drop(DropReason::MacControl)),
         0 => match port.bpdu {
             BpduPolicy::Forward => None,
             BpduPolicy::Contain => Some(Verdict::Drop(DropReason::BpduContained)),
+            BpduPolicy::Listen if tagged => Some(Verdict::Drop(DropReason::BpduContained)),
             BpduPolicy::Listen => Some(Verdict::Punt(PuntReason::Bpdu)),
             BpduPolicy::Guard => Some(Verdict::Punt(PuntReason::BpduGuard)),
         },
         _ if masked => None,
-        2 if port.flags.listens => Some(Verdict::Punt(PuntReason::SlowProtocol)),
+        2 if port.flags.listens && !tagged => Some(Verdict::Punt(PuntReason::SlowProtocol)),
         _ => Some(Verdict::Drop(DropReason::ReservedAddress)),
     }
 }

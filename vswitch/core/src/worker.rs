@@ -80,6 +80,7 @@ pub struct Worker {
     /// not zero shows that it failed.
     lost: PortCounters,
     queues_changed: bool,
+    progressed: bool,
     stopped: bool,
 }
 
@@ -99,6 +100,7 @@ impl Worker {
             finisher: Finisher::default(),
             lost: PortCounters::default(),
             queues_changed: false,
+            progressed: false,
             stopped: false,
         }
     }
@@ -123,6 +125,11 @@ impl Worker {
     /// Whether queues came or went since the last call: the poller's set must be made anew.
     pub const fn take_queues_changed(&mut self) -> bool {
         std::mem::replace(&mut self.queues_changed, false)
+    }
+
+    /// Whether commands were obeyed since the last call: the control side may be waiting for that.
+    pub const fn take_progressed(&mut self) -> bool {
+        std::mem::replace(&mut self.progressed, false)
     }
 
     /// Descriptors to wait on.
@@ -215,6 +222,7 @@ impl Worker {
     fn take_commands(&mut self) {
         while let Some(command) = self.mailbox.take() {
             self.obey(command);
+            self.progressed = true;
         }
     }
 
