@@ -6,6 +6,7 @@
 //! - [`request`]: every method of the control socket as one enum, with its role and reply type;
 //!   [`types`], what they answer; [`error`], what they answer when they cannot.
 //! - [`interfaces`]: the same as text, the contract that introspection serves.
+//! - [`varlink`]: the wire, cut into messages without ever holding more than a limit.
 //! - [`text`]: near-miss suggestions for names, used in every "there is no …" error.
 //!
 //! Guarantees: no type of the data plane is named here, so a client does not link it; bytes
@@ -20,7 +21,9 @@ pub mod hex;
 pub mod interfaces;
 pub mod request;
 pub mod text;
+pub mod time;
 pub mod types;
+pub mod varlink;
 
 pub use error::ApiError;
 pub use request::{Answers, Method, Request, Role};
