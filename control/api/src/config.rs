@@ -11,6 +11,7 @@
 //! here: the controller asks that of its facts.
 
 pub mod check;
+pub mod edit;
 mod membership;
 pub mod tree;
 pub mod values;
@@ -22,6 +23,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 pub use check::{ConfigError, check, check_name};
+pub use edit::{edit, guard_protected};
 pub use membership::Membership;
 pub use values::{
     AcceptFrames, Ageing, BpduPolicy, Cidr, Mac, PollMode, PortKind, StaticKind, StpState,
