@@ -262,6 +262,8 @@ pub struct MemSwitch {
     bridges: BTreeMap<BridgeIndex, BridgeSpec>,
     ports: BTreeMap<PortIndex, (MemPort, Arc<PortCounters>)>,
     put: BTreeMap<PortIndex, u64>,
+    /// Numbers of ports whose index another took over: their copies still count.
+    replaced: Vec<Arc<PortCounters>>,
 }
 
 impl Default for MemSwitch {
@@ -286,6 +288,7 @@ impl MemSwitch {
             bridges: BTreeMap::new(),
             ports: BTreeMap::new(),
             put: BTreeMap::new(),
+            replaced: Vec::new(),
         };
         switch.bridge(0, |_| {});
         switch
@@ -315,8 +318,11 @@ impl MemSwitch {
     pub fn add_with(&mut self, number: u16, view: PortView, caps: TxCaps) -> MemPort {
         let (index, wire) = (PortIndex(number), MemPort::new(caps));
         let counters = Arc::<PortCounters>::default();
-        self.ports
+        let former = self
+            .ports
             .insert(index, (wire.clone(), Arc::clone(&counters)));
+        self.replaced.extend(former.map(|(_, counters)| counters));
+        self.put.remove(&index);
         self.views.insert(index, view);
         self.mailbox().post(WorkerCommand::SetTx {
             port: index,
@@ -443,6 +449,39 @@ impl MemSwitch {
         sum
     }
 
+    /// The worker's counters of a port.
+    ///
+    /// # Panics
+    /// When there was never such a port.
+    #[must_use]
+    pub fn counters(&self, number: u16) -> Arc<PortCounters> {
+        Arc::clone(&self.ports[&PortIndex(number)].1)
+    }
+
+    /// Counts frames of a VLAN on a port from now on.
+    ///
+    /// # Panics
+    /// When there was never such a port.
+    pub fn count_vlan(&self, number: u16, vid: Vid) {
+        self.ports[&PortIndex(number)].1.count_vlan(vid);
+    }
+
+    /// Frames in, bytes in, frames out, bytes out of a VLAN on a port; `None` when not counted.
+    ///
+    /// # Panics
+    /// When there was never such a port.
+    #[must_use]
+    pub fn vlan_totals(&self, number: u16, vid: Vid) -> Option<[u64; 4]> {
+        let vlan = self.ports[&PortIndex(number)].1.vlan(vid)?;
+        let numbers = [
+            &vlan.frames_in,
+            &vlan.bytes_in,
+            &vlan.frames_out,
+            &vlan.bytes_out,
+        ];
+        Some(numbers.map(crate::counters::Counter::read))
+    }
+
     /// Holds the conservation of frames (N-17): each port's equations, copies made against copies
     /// taken, and frames in against what was put on the wires by [`Self::inject`].
     ///
@@ -460,6 +499,13 @@ impl MemSwitch {
                 "{index:?}: {put} put on the wire, {} in",
                 sum.frames_in
             );
+            from += sum.copies_from;
+            to += sum.copies_to;
+        }
+        for counters in &self.replaced {
+            let mut sum = PortTotals::default();
+            counters.add_to(&mut sum);
+            assert!(sum.is_conserved(), "a former port: {sum:?}");
             from += sum.copies_from;
             to += sum.copies_to;
         }

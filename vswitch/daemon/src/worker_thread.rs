@@ -78,7 +78,7 @@ pub fn run(
             watch(&poller, &mut watched, worker.ready_fds());
             stats.queues.store(watched.len() as u64, Ordering::Relaxed);
         }
-        if !outbox.is_empty() {
+        if worker.take_progressed() || !outbox.is_empty() {
             control.wake();
         }
         if frames > 0 {

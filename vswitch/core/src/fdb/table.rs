@@ -167,7 +167,8 @@ impl Table {
     #[inline]
     fn buckets_of(&self, key: Key) -> [usize; 2] {
         // Multiply and fold (as wyhash): all 60 bits reach both numbers, keyed by the seed.
-        let product = u128::from(key.0 ^ self.seed) * 0x2d35_8dcc_aa6c_78a5_9e37_79b9_7f4a_7c15;
+        let product = u128::from(key.0 ^ self.seed)
+            .wrapping_mul(0x2d35_8dcc_aa6c_78a5_9e37_79b9_7f4a_7c15);
         #[expect(clippy::cast_possible_truncation, reason = "folding keeps both halves")]
         let h = (product as u64) ^ (product >> 64) as u64;
         #[expect(

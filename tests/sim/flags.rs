@@ -1,0 +1,151 @@
+//! Port flags beyond the egress test: learning, limits, what a port accepts, the host's port.
+
+use crate::{access, lan, trunk};
+use vswitch_base::{MacAddr, PortIndex};
+use vswitch_core::fdb::EntryKind;
+use vswitch_core::snapshot::{AcceptFrames, BpduPolicy};
+use vswitch_core::testing::{dot1q, station, vid};
+use vswitch_core::verdict::{DropReason, PuntReason};
+use vswitch_tests::{broadcast, dropped, hear, plain, ports_reached, reserved, tagged};
+
+/// B-07
+#[test]
+fn learning_off_forwards_without_learning() {
+    let mut switch = lan(3);
+    switch.change(1, |port| port.flags.learning = false);
+    assert_eq!(ports_reached(&mut switch, 1, broadcast(station(1))), [2, 3]);
+    switch.inject(1, plain(reserved(0x0e), station(1)));
+    assert_eq!(switch.fdb(0).stats().entries, 0);
+    assert_eq!(ports_reached(&mut switch, 2, plain(station(1), station(2))), [1, 3]);
+}
+
+/// F-04
+#[test]
+fn a_bridge_that_does_not_learn_is_a_hub() {
+    let mut switch = lan(3);
+    switch.bridge(0, |bridge| bridge.learning = false);
+    hear(&mut switch, 1, 1);
+    assert_eq!(ports_reached(&mut switch, 2, plain(station(1), station(2))), [1, 3]);
+}
+
+/// G-07
+#[test]
+fn accept_frames_refuses_by_tag() {
+    use AcceptFrames::{All, Tagged, Untagged};
+    let none: [u16; 0] = [];
+    for (accept, untagged, priority, own) in
+        [(All, true, true, true), (Untagged, true, true, false), (Tagged, false, false, true)]
+    {
+        let mut switch = lan(2);
+        switch.change(1, |port| port.accept = accept);
+        for (frame, passes) in [
+            (broadcast(station(1)), untagged),
+            (tagged(MacAddr::BROADCAST, station(1), &[dot1q(0xa000)]), priority),
+            (tagged(MacAddr::BROADCAST, station(1), &[dot1q(10)]), own),
+        ] {
+            let before = dropped(&switch, 1, DropReason::FrameTypeRefused);
+            let reached = ports_reached(&mut switch, 1, frame);
+            assert_eq!(reached, if passes { &[2][..] } else { &none }, "{accept:?}");
+            let refused = dropped(&switch, 1, DropReason::FrameTypeRefused) - before;
+            assert_eq!(refused, u64::from(!passes), "{accept:?}");
+        }
+    }
+}
+
+/// G-06
+#[test]
+fn mac_limit_drops_what_it_does_not_learn() {
+    let mut switch = lan(2);
+    switch.change(1, |port| port.mac_limit = 2);
+    hear(&mut switch, 1, 1);
+    hear(&mut switch, 1, 2);
+    assert!(ports_reached(&mut switch, 1, broadcast(station(3))).is_empty());
+    assert_eq!(dropped(&switch, 1, DropReason::MacLimit), 1);
+    assert_eq!(ports_reached(&mut switch, 1, broadcast(station(1))), [2], "known ones go on");
+    // An address that leaves for another port makes room.
+    hear(&mut switch, 2, 2);
+    assert_eq!(ports_reached(&mut switch, 1, broadcast(station(3))), [2]);
+}
+
+/// F-15
+#[test]
+fn the_bridge_s_own_address_as_source_is_not_learned_but_forwarded() {
+    let mut switch = lan(2);
+    let mut host = access(9);
+    host.flags.host = true;
+    switch.add(9, host);
+    let own = station(0x900);
+    switch.fdb(0).pin(Some(vid(10)), own, PortIndex(9), EntryKind::Local).unwrap();
+    assert_eq!(ports_reached(&mut switch, 1, broadcast(own)), [2, 9]);
+    assert_eq!(ports_reached(&mut switch, 2, plain(own, station(2))), [9]);
+}
+
+/// T-04, T-05, G-08
+#[test]
+fn spanning_tree_frames_follow_the_port_s_policy() {
+    let bpdu = || plain(reserved(0), station(1));
+    for (policy, reached, punted, contained) in [
+        (BpduPolicy::Contain, false, None, 1),
+        (BpduPolicy::Guard, false, Some(PuntReason::BpduGuard), 0),
+        (BpduPolicy::Listen, false, Some(PuntReason::Bpdu), 0),
+        (BpduPolicy::Forward, true, None, 0),
+    ] {
+        let mut switch = lan(2);
+        switch.change(1, |port| {
+            port.bpdu = policy;
+            // The mask has no say in bit 0.
+            port.group_fwd_mask = 1;
+        });
+        assert_eq!(ports_reached(&mut switch, 1, bpdu()) == [2], reached, "{policy:?}");
+        let punt = switch.outbox.punts.take();
+        assert_eq!(punt.as_ref().map(|p| p.reason), punted, "{policy:?}");
+        if let Some(punt) = punt {
+            assert_eq!((punt.port, &punt.bytes[..]), (PortIndex(1), &bpdu()[..]));
+        }
+        assert_eq!(dropped(&switch, 1, DropReason::BpduContained), contained, "{policy:?}");
+    }
+}
+
+/// T-05: a spanning tree frame reaches no guest whose port contains them only on the way in.
+#[test]
+fn spanning_tree_frames_pass_between_ports_that_forward_them() {
+    let mut switch = lan(3);
+    switch.change(1, |port| port.bpdu = BpduPolicy::Forward);
+    assert_eq!(ports_reached(&mut switch, 1, plain(reserved(0), station(1))), [2, 3]);
+    assert!(ports_reached(&mut switch, 2, plain(reserved(0), station(2))).is_empty());
+}
+
+/// V-17
+#[test]
+fn vlan_counters_count_admitted_and_sent_frames() {
+    let mut switch = lan(1);
+    switch.add(2, trunk(2, &[10, 20]));
+    for port in [1, 2] {
+        for v in [10, 20] {
+            switch.count_vlan(port, vid(v));
+        }
+    }
+    switch.inject(1, broadcast(station(1)));
+    switch.inject(2, tagged(MacAddr::BROADCAST, station(2), &[dot1q(10)]));
+    switch.inject(2, tagged(MacAddr::BROADCAST, station(2), &[dot1q(20)]));
+    switch.inject(2, tagged(MacAddr::BROADCAST, station(2), &[dot1q(30)]));
+    assert_eq!(switch.vlan_totals(1, vid(10)), Some([1, 60, 1, 60]));
+    assert_eq!(switch.vlan_totals(2, vid(10)), Some([1, 64, 1, 64]));
+    assert_eq!(switch.vlan_totals(2, vid(20)), Some([1, 64, 0, 0]));
+    assert_eq!(switch.vlan_totals(1, vid(20)), Some([0, 0, 0, 0]));
+    assert_eq!(switch.vlan_totals(1, vid(300)), None, "not counted there");
+}
+
+/// A full punt queue costs the sender's frames, counted, and nothing else.
+#[test]
+fn punts_are_bounded() {
+    let mut switch = lan(2);
+    switch.change(1, |port| port.flags.listens = true);
+    for _ in 0..300 {
+        switch.inject(1, plain(reserved(2), station(1)));
+    }
+    let totals = switch.totals(1);
+    assert_eq!(totals.punts[PuntReason::SlowProtocol.index()], 256);
+    assert_eq!(totals.drops[DropReason::PuntQueueFull.index()], 44);
+    assert_eq!(ports_reached(&mut switch, 1, broadcast(station(1))), [2]);
+}
