@@ -17,7 +17,7 @@ use vswitch_core::mailbox::{Publisher, Retired, WorkerCommand, mailbox};
 use vswitch_core::port::{PortRx, PortTx};
 use vswitch_core::snapshot::Snapshot;
 use vswitch_core::worker::{Outbox, Worker};
-use vswitch_io::poller::{Poller, Waker};
+use vswitch_io::{Poller, Waker};
 
 /// The queues and handles of one opened port.
 #[derive(Debug, Default)]
@@ -173,17 +173,16 @@ impl Engine {
         self.wake_all();
     }
 
-    /// What the workers gave back and how far they are: the generation that all observed, and ports of
-    /// which everything is back.
-    pub fn collect(&mut self) -> (Generation, Vec<PortIndex>) {
-        let mut complete = Vec::new();
+    /// What the workers gave back and how far they are: the generation that all observed, ports of
+    /// which everything is back, and what came back: to be dropped where that may block.
+    pub fn collect(&mut self) -> (Generation, Vec<PortIndex>, Vec<Retired>) {
+        let (mut complete, mut back) = (Vec::new(), Vec::new());
         for mailbox in self.publisher.workers() {
             while let Some(retired) = mailbox.take_retired() {
                 let port = match &retired {
                     Retired::Queue(port, _) | Retired::Tx(port, _) => *port,
                 };
-                // Dropped here, on the control side: it may unmap a ring.
-                drop(retired);
+                back.push(retired);
                 if let Some(left) = self.leaving.get_mut(&port) {
                     *left = left.saturating_sub(1);
                     if *left == 0 {
@@ -193,7 +192,7 @@ impl Engine {
                 }
             }
         }
-        (self.publisher.collect(), complete)
+        (self.publisher.collect(), complete, back)
     }
 
     /// A port's numbers over all workers.

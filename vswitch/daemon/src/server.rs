@@ -190,7 +190,7 @@ impl Server {
         let lost = event.is_error() || (event.is_read_closed() && event.is_write_closed());
         let alive = if event.is_writable() { self.flush(token) } else { true };
         let alive = alive && self.read(token, now);
-        if !alive || (lost && self.connections.get(&token).is_some_and(|c| c.current.is_none())) {
+        if !alive || lost {
             self.close(token, registry);
         }
     }

@@ -14,7 +14,7 @@ use std::time::Duration;
 use vswitch_api::config::PollMode;
 use vswitch_base::Instant;
 use vswitch_core::worker::{Outbox, Worker};
-use vswitch_io::poller::Poller;
+use vswitch_io::Poller;
 
 /// How long a thread sleeps at most: receive losses are collected that often.
 const NAP: Duration = Duration::from_secs(1);

@@ -1,0 +1,427 @@
+//! From the desired configuration to what the switch is made of.
+//!
+//! [`compile`] reports every error with its path, or gives a [`Compiled`]: the wanted ports with their
+//! devices and their view for the passes, the bridges with their tables and pinned addresses.
+//! [`Compiled::snapshot`] then makes the immutable snapshot for the ports that are attached at that
+//! moment. Both are pure: the same input gives the same output, nothing outside changes.
+//!
+//! Implements features.md 3.2 (membership per profile; an access port is in exactly one VLAN), T-04 and
+//! T-05 (spanning tree frames: listened to on `nic`, contained elsewhere), B-03, B-04, B-08, B-09, S-18.
+//! A port that cannot work for a reason the machine shows (its device belongs to a kernel bridge) is
+//! still compiled, with the reason in [`Compiled::blocked`]: at start the others must come up.
+
+use crate::effect::{DeviceSettings, OpenKind, OpenSpec};
+use crate::facts::Facts;
+use crate::registry::{OutOfIndices, Registry, derived_mac};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use vswitch_api::config::{
+    self, Ageing, BpduPolicy, BridgeConfig, Config, ConfigError, HostConfig, Mac, Membership,
+    PortConfig, PortKind, StaticKind, StpState,
+};
+use vswitch_api::text::path;
+use vswitch_base::{BridgeIndex, Generation, MacAddr, PortIndex, Vid, VidSet};
+use vswitch_core::fdb::{EntryKind, Fdb};
+use vswitch_core::snapshot::{
+    AcceptFrames, BpduPolicy as CoreBpdu, BridgeSpec, PortFlags, PortState, PortView, Snapshot,
+    SnapshotBuilder,
+};
+use vswitch_core::verdict::FloodClass;
+
+/// A configuration, compiled.
+#[derive(Clone, Debug, Default)]
+pub struct Compiled {
+    /// By name.
+    pub bridges: BTreeMap<String, CompiledBridge>,
+    /// Ports and host ports by name.
+    pub ports: BTreeMap<String, WantedPort>,
+    /// Ports that cannot work as the machine is now, with the reason.
+    pub blocked: BTreeMap<String, ConfigError>,
+}
+
+/// One bridge.
+#[derive(Clone, Debug)]
+pub struct CompiledBridge {
+    /// Its index.
+    pub index: BridgeIndex,
+    /// What the passes need of it.
+    pub spec: BridgeSpec,
+    /// Seconds after which a learned address is forgotten; `None`: never.
+    pub ageing_s: Option<u32>,
+    /// Configured addresses.
+    pub pins: Vec<WantedPin>,
+}
+
+/// One port or host port.
+#[derive(Clone, Debug)]
+pub struct WantedPort {
+    /// Its index.
+    pub index: PortIndex,
+    /// Its bridge.
+    pub bridge: String,
+    /// Its device.
+    pub spec: OpenSpec,
+    /// Its view, as if attached and running, with epoch 0.
+    pub view: PortView,
+    /// Whether the operator wants it up.
+    pub enabled: bool,
+    /// VLANs that are counted, when they are.
+    pub counted_vlans: Option<VidSet>,
+}
+
+/// An address that does not age.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct WantedPin {
+    /// The VLAN; `None` on a bridge that does not filter VLANs.
+    pub vid: Option<Vid>,
+    /// The address.
+    pub mac: MacAddr,
+    /// The port it is behind, by name.
+    pub port: String,
+    /// Static or local.
+    pub kind: EntryKind,
+    /// Where the configuration says so.
+    pub path: String,
+}
+
+/// What decides at the moment of publication whether a port takes part.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct PortRun {
+    /// Its epoch.
+    pub epoch: u16,
+    /// Whether frames may pass: device running, not shut by a guard.
+    pub running: bool,
+}
+
+/// Compiles a configuration. Indices for new names are reserved in `registry`; those of a configuration
+/// that is given up are released by the caller.
+///
+/// # Errors
+/// Everything that is wrong with the configuration, in its order.
+pub fn compile(
+    config: &Config,
+    registry: &mut Registry,
+    facts: &Facts,
+) -> Result<Compiled, Vec<ConfigError>> {
+    let mut errors = config::check(config);
+    if !facts.mem_ports {
+        let mem = config.port.iter().filter(|(_, port)| port.kind == PortKind::Mem);
+        errors.extend(mem.map(|(name, _)| {
+            ConfigError::new(path(&["port", name, "kind"]), "ports of kind mem are for tests")
+                .hint("start the daemon with --enable-mem-ports, or use kind = \"tap\"")
+        }));
+    }
+    if !errors.is_empty() {
+        return Err(errors);
+    }
+    let mut compiled = Compiled::default();
+    for (name, bridge) in &config.bridge {
+        match registry.reserve_bridge(name) {
+            Ok(index) => {
+                let table = registry.table(name, bridge.fdb_max);
+                compiled.bridges.insert(name.clone(), compiled_bridge(name, bridge, index, table, facts));
+            }
+            Err(full) => errors.push(no_index("bridge", name, full)),
+        }
+    }
+    let names = config.port.keys().map(|n| ("port", n)).chain(config.host.keys().map(|n| ("host", n)));
+    for (kind, name) in names {
+        match registry.reserve_port(name) {
+            Ok(index) => {
+                if let Some(port) = wanted_port(config, name, index, &compiled, facts) {
+                    compiled.blocked.extend(blocked(kind, name, &port.spec, facts));
+                    compiled.ports.insert(name.clone(), port);
+                }
+            }
+            Err(full) => errors.push(no_index(kind, name, full)),
+        }
+    }
+    if errors.is_empty() { Ok(compiled) } else { Err(errors) }
+}
+
+fn no_index(kind: &str, name: &str, full: OutOfIndices) -> ConfigError {
+    let message = format!("a daemon has {} of these at most", full.limit);
+    ConfigError::new(path(&[kind, name]), message)
+        .hint("remove some; numbers of removed ones are free again a moment later")
+}
+
+fn compiled_bridge(
+    name: &str,
+    bridge: &BridgeConfig,
+    index: BridgeIndex,
+    fdb: Arc<Fdb>,
+    facts: &Facts,
+) -> CompiledBridge {
+    let default = Some(bridge.default_pvid).filter(|vid| *vid != 0);
+    let pin = |(i, entry): (usize, &config::StaticEntry)| WantedPin {
+        vid: entry.vlan.or(default).filter(|_| bridge.vlan_filtering).and_then(vid),
+        mac: mac(entry.mac),
+        port: entry.port.clone(),
+        kind: match entry.kind {
+            StaticKind::Static => EntryKind::Static,
+            StaticKind::Local => EntryKind::Local,
+        },
+        path: format!("{}.fdb[{i}]", path(&["bridge", name])),
+    };
+    CompiledBridge {
+        index,
+        spec: BridgeSpec {
+            vlan_filtering: bridge.vlan_filtering,
+            learning: bridge.ageing != Ageing::Off,
+            mac: bridge.mac.map_or_else(|| derived_mac(facts.machine, name), mac),
+            fdb,
+        },
+        ageing_s: match bridge.ageing {
+            Ageing::After(span) => {
+                // Rounded up: an ageing time of 1.5 s never forgets after one.
+                let whole = span.get().as_secs() + u64::from(span.get().subsec_nanos() > 0);
+                Some(u32::try_from(whole).unwrap_or(u32::MAX))
+            }
+            Ageing::Never | Ageing::Off => None,
+        },
+        pins: bridge.fdb.iter().enumerate().map(pin).collect(),
+    }
+}
+
+fn wanted_port(
+    config: &Config,
+    name: &str,
+    index: PortIndex,
+    compiled: &Compiled,
+    facts: &Facts,
+) -> Option<WantedPort> {
+    let bridge_name = config.bridge_of(name)?;
+    let bridge = config.bridge.get(bridge_name)?;
+    let at = compiled.bridges.get(bridge_name)?;
+    let membership = config.membership_of(name)?;
+    let mut view = PortView::new(index);
+    view.bridge = Some(at.index);
+    view.group_fwd_mask = bridge.group_fwd_mask;
+    set_vlans(&mut view, &membership);
+    let (spec, enabled) = match (config.port.get(name), config.host.get(name)) {
+        (Some(port), _) => {
+            set_port_view(&mut view, port);
+            (port_spec(name, port, bridge), port.enabled)
+        }
+        (None, Some(host)) => {
+            view.flags.host = true;
+            view.floods = FloodClass::Multicast.bit() | FloodClass::Broadcast.bit();
+            (host_spec(name, host, bridge, at, facts), true)
+        }
+        (None, None) => return None,
+    };
+    view.mtu = spec.device.mtu;
+    let counted_vlans = bridge.vlan_stats.then(|| view.vlans.clone());
+    Some(WantedPort { index, bridge: bridge_name.to_owned(), spec, view, enabled, counted_vlans })
+}
+
+/// The VLAN table of a port; its PVID is a member even if the table forgets it.
+fn set_vlans(view: &mut PortView, table: &Membership) {
+    for (set, untagged) in [(&table.untagged, true), (&table.tagged, false)] {
+        for range in set.ranges() {
+            for vid in (range.first..=range.last).filter_map(vid) {
+                view.vlans.insert(vid);
+                if untagged {
+                    view.untagged.insert(vid);
+                }
+            }
+        }
+    }
+    view.pvid = table.pvid.and_then(vid).filter(|pvid| view.vlans.contains(*pvid));
+}
+
+fn set_port_view(view: &mut PortView, port: &PortConfig) {
+    let nic = port.kind == PortKind::Nic;
+    view.state = match port.state {
+        _ if !port.enabled => PortState::Disabled,
+        StpState::Forwarding => PortState::Forwarding,
+        StpState::Learning => PortState::Learning,
+        StpState::Blocking => PortState::Blocking,
+        StpState::Disabled => PortState::Disabled,
+    };
+    view.flags = PortFlags {
+        hairpin: port.hairpin,
+        isolated: port.isolated,
+        learning: port.learning,
+        host: false,
+        listens: nic,
+    };
+    view.accept = match port.accept_frames {
+        config::AcceptFrames::All => AcceptFrames::All,
+        config::AcceptFrames::Untagged => AcceptFrames::Untagged,
+        config::AcceptFrames::Tagged => AcceptFrames::Tagged,
+    };
+    view.bpdu = match port.bpdu {
+        BpduPolicy::Auto if nic => CoreBpdu::Listen,
+        BpduPolicy::Auto | BpduPolicy::Drop => CoreBpdu::Contain,
+        BpduPolicy::Guard => CoreBpdu::Guard,
+        BpduPolicy::Forward => CoreBpdu::Forward,
+        BpduPolicy::Listen => CoreBpdu::Listen,
+    };
+    view.group_fwd_mask |= port.group_fwd_mask;
+    view.mac_limit = port.mac_limit.unwrap_or(u32::MAX);
+    view.floods = [
+        (port.flood, FloodClass::UnknownUnicast),
+        (port.mcast_flood, FloodClass::Multicast),
+        (port.bcast_flood, FloodClass::Broadcast),
+    ]
+    .iter()
+    .filter(|(on, _)| *on)
+    .fold(0, |bits, (_, class)| bits | class.bit());
+}
+
+fn port_spec(name: &str, port: &PortConfig, bridge: &BridgeConfig) -> OpenSpec {
+    let kind = match port.kind {
+        PortKind::Nic => OpenKind::Nic {
+            device: port.device.clone().unwrap_or_else(|| name.to_owned()),
+            ring_slots: port.ring_slots,
+        },
+        PortKind::Tap => OpenKind::Tap {
+            netns: port.netns.clone(),
+            persistent: port.persistent,
+            owner: port.owner,
+            group: port.group,
+        },
+        PortKind::Mem => OpenKind::Mem,
+    };
+    let device = DeviceSettings {
+        mtu: mtu(port.mtu.unwrap_or(bridge.mtu)),
+        mac: port.mac.map(mac),
+        up: port.enabled,
+        ..DeviceSettings::default()
+    };
+    OpenSpec { name: name.to_owned(), kind, queues: queues(port.queues), device, found: None }
+}
+
+fn host_spec(
+    name: &str,
+    host: &HostConfig,
+    bridge: &BridgeConfig,
+    compiled: &CompiledBridge,
+    facts: &Facts,
+) -> OpenSpec {
+    let own = host.mac.map(mac).unwrap_or_else(|| {
+        // The bridge's own interface has the bridge's address.
+        if name == host.bridge { compiled.spec.mac } else { derived_mac(facts.machine, name) }
+    });
+    let device = DeviceSettings {
+        mtu: mtu(host.mtu.unwrap_or(bridge.mtu)),
+        mac: Some(own),
+        up: true,
+        addresses: host.addresses.clone(),
+        gateway: host.gateway,
+    };
+    let kind = OpenKind::Host;
+    OpenSpec { name: name.to_owned(), kind, queues: queues(host.queues), device, found: None }
+}
+
+/// Why the machine does not let this port work, if what is known of it says so; with the port's name.
+#[must_use]
+pub fn blocked(kind: &str, name: &str, spec: &OpenSpec, facts: &Facts) -> Option<(String, ConfigError)> {
+    let link = facts.named(spec.device_name()?)?;
+    let error = |key: &str, message: String, hint: String| {
+        let at = if key.is_empty() { path(&[kind, name]) } else { path(&[kind, name, key]) };
+        Some((name.to_owned(), ConfigError::new(at, message).hint(hint)))
+    };
+    let device = &link.name;
+    match &spec.kind {
+        OpenKind::Nic { .. } => {
+            let key = if device == name { "" } else { "device" };
+            if let Some(master) = &link.master {
+                return error(
+                    key,
+                    format!("device \"{device}\" is a port of the kernel's \"{master}\""),
+                    format!("take it out first: ip link set dev {device} nomaster"),
+                );
+            }
+            if link.loopback {
+                let hint = "name a NIC, a veth end or a TAP";
+                return error(key, format!("\"{device}\" is the loopback device"), hint.to_owned());
+            }
+            None
+        }
+        OpenKind::Tap { netns: None, .. } | OpenKind::Host => {
+            let what = link.kind.as_deref().unwrap_or("hardware");
+            if what == "tun" {
+                return None;
+            }
+            error(
+                "",
+                format!("there is already a device \"{device}\" of kind {what}"),
+                format!("give this {kind} another name, or remove it: ip link del dev {device}"),
+            )
+        }
+        OpenKind::Tap { .. } | OpenKind::Mem => None,
+    }
+}
+
+impl Compiled {
+    /// The snapshot of the ports for which `run` answers; the others are not part of it.
+    pub fn snapshot(
+        &self,
+        generation: Generation,
+        run: impl Fn(&str, &WantedPort) -> Option<PortRun>,
+    ) -> Snapshot {
+        let mut builder = SnapshotBuilder::new(generation);
+        for bridge in self.bridges.values() {
+            builder.bridge(bridge.index, bridge.spec.clone());
+        }
+        for (name, port) in &self.ports {
+            let Some(run) = run(name, port) else { continue };
+            let mut view = port.view.clone();
+            view.epoch = run.epoch;
+            if !run.running {
+                view.state = PortState::Disabled;
+            }
+            builder.port(port.index, view);
+        }
+        builder.build()
+    }
+
+    /// All addresses that a bridge must have: configured ones, and those of its host ports in each of
+    /// their VLANs. `mac_of` tells a host port's address as it is now.
+    pub fn pins_of(
+        &self,
+        bridge: &str,
+        mac_of: impl Fn(&str, &WantedPort) -> Option<MacAddr>,
+    ) -> BTreeMap<(Option<Vid>, MacAddr), (PortIndex, EntryKind)> {
+        let Some(at) = self.bridges.get(bridge) else { return BTreeMap::new() };
+        let mut pins = BTreeMap::new();
+        for pin in &at.pins {
+            if let Some(port) = self.ports.get(&pin.port) {
+                pins.insert((pin.vid, pin.mac), (port.index, pin.kind));
+            }
+        }
+        for (name, port) in self.ports.iter().filter(|(_, p)| p.bridge == bridge && p.view.flags.host) {
+            let Some(mac) = mac_of(name, port) else { continue };
+            let own = (port.index, EntryKind::Local);
+            if at.spec.vlan_filtering {
+                pins.extend(port.view.vlans.iter().map(|vid| ((Some(vid), mac), own)));
+            } else {
+                pins.insert((None, mac), own);
+            }
+        }
+        pins
+    }
+}
+
+fn vid(value: u16) -> Option<Vid> {
+    Vid::new(value).ok()
+}
+
+const fn mac(mac: Mac) -> MacAddr {
+    MacAddr(mac.octets())
+}
+
+/// Checked to be at most 9,216.
+fn mtu(value: u32) -> u16 {
+    u16::try_from(value).unwrap_or(u16::MAX)
+}
+
+/// Checked to be at most 64.
+fn queues(value: u32) -> u16 {
+    u16::try_from(value).unwrap_or(1)
+}
+
+#[cfg(test)]
+mod tests;

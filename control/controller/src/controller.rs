@@ -1,0 +1,417 @@
+//! The controller: `handle_*` for what came in, `poll_*` for what must go out.
+//!
+//! **Order of calls.** After any `handle_*`, poll effects until there are none, then replies until there
+//! are none, then arm a timer for [`Controller::poll_timeout`]. Every handed-out effect is answered once.
+//! Answers may be given while polling.
+//!
+//! **One change at a time.** A request that changes something becomes a *job*: stages of effects, each
+//! awaited. Further changes queue, at most [`QUEUE_MAX`]; beyond that callers hear `Busy`. If an effect
+//! of a change fails, the job turns around: the same `delta` leads back to the configuration before, and
+//! the caller gets the cause. What concerns traffic does not wait for a job: loss of carrier and a shut
+//! port are published at once.
+//!
+//! **At start** a port that cannot be opened does not stop the others. It is kept, `absent` or `failed`
+//! with the reason, and tried again when its device appears and at growing intervals (I-10).
+//!
+//! **Rights** are checked before a request comes here. Protected objects are checked here, because only
+//! the configuration knows them (S-21).
+//!
+//! One owner, the control thread; nothing here blocks or reads a clock.
+
+mod addresses;
+mod jobs;
+mod links;
+mod punts;
+mod requests;
+mod status;
+mod streams;
+
+use crate::actual::Actual;
+use crate::compile::{Compiled, PortRun, WantedPort, compile};
+use crate::effect::{AttachedState, Effect, EffectId, FoundState};
+use crate::events::{EventLog, Note};
+use crate::facts::{Facts, LinkEvent};
+use crate::flaps::Flaps;
+use crate::registry::Registry;
+use crate::wall::WallClock;
+use addresses::Addresses;
+use jobs::{Job, Sent};
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::fmt;
+use std::sync::Arc;
+use streams::Streams;
+use vswitch_api::config::{Config, ConfigError};
+use vswitch_api::types::Severity;
+use vswitch_api::{ApiError, Request};
+use vswitch_base::{Duration, Generation, Instant, PortIndex, Timer, Vid};
+use vswitch_core::counters::PortTotals;
+use vswitch_core::snapshot::Snapshot;
+
+/// Changes waiting for the one under way, at most.
+pub const QUEUE_MAX: usize = 64;
+/// A worker that has not taken a snapshot for this long is reported.
+const OBSERVE_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Names one call of a client; chosen by the daemon, never used twice in a run.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub struct RequestId(pub u64);
+
+/// Who called, from the socket.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Peer {
+    /// User id.
+    pub uid: u32,
+    /// Process id, 0 when unknown.
+    pub pid: i32,
+}
+
+/// An answer to a call.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Reply {
+    /// The parameters of the reply, or the error.
+    pub result: Result<Value, ApiError>,
+    /// Whether more replies to the same call may follow.
+    pub continues: bool,
+}
+
+/// The data plane's numbers, read by the status methods.
+pub trait Counters: fmt::Debug {
+    /// What passed a port, over all workers.
+    fn totals(&self, port: PortIndex) -> PortTotals;
+    /// What passed a port in one VLAN; `None` when that is not counted.
+    fn vlan(&self, port: PortIndex, vid: Vid) -> Option<VlanTotals>;
+}
+
+/// What passed a port in one VLAN.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct VlanTotals {
+    /// Frames admitted.
+    pub frames_in: u64,
+    /// Their bytes.
+    pub bytes_in: u64,
+    /// Copies handed to the device.
+    pub frames_out: u64,
+    /// Their bytes.
+    pub bytes_out: u64,
+}
+
+/// What does not change in a run.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    /// Keys the address tables; random for each run.
+    pub hash_seed: u64,
+    /// The machine's (and namespace's) own number, the same for every run: addresses of bridges and
+    /// host ports that have none configured are derived from it and the name.
+    pub machine: u64,
+    /// Whether ports of kind `mem` are allowed.
+    pub mem_ports: bool,
+    /// Forwarding threads, for the health report.
+    pub workers: u32,
+    /// The daemon's version.
+    pub version: String,
+    /// Nanoseconds since 1970 at [`Instant::ZERO`].
+    pub unix_ns_at_zero: u64,
+    /// What a daemon before this one wrote down as attached and did not put back.
+    pub recovered: AttachedState,
+}
+
+/// Why a port is not up, and when it is tried again.
+#[derive(Clone, Debug)]
+struct PortStatus {
+    state: &'static str,
+    reason: Option<String>,
+    since: Instant,
+    /// Why its device could not be opened; cleared when it is.
+    trouble: Option<Trouble>,
+    /// Shut by a guard, with the reason.
+    shut: Option<String>,
+    /// What the link partner was heard to speak, and when last.
+    partner: Option<(String, Instant)>,
+}
+
+#[derive(Clone, Debug)]
+struct Trouble {
+    state: &'static str,
+    reason: String,
+    retry: Timer,
+    backoff: Duration,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Controller {
+    settings: Settings,
+    counters: Box<dyn Counters>,
+    wall: WallClock,
+    facts: Facts,
+    registry: Registry,
+
+    /// What is running, and what the files said when they were last read.
+    config: Config,
+    saved: Config,
+    generation: u64,
+    /// `config`, compiled.
+    committed: Arc<Compiled>,
+    /// What was published last: `committed`, or what a job leads to.
+    view: Arc<Compiled>,
+    actual: Actual,
+    /// Open ports that snapshots leave out because they are about to be closed.
+    leaving: BTreeSet<String>,
+    status: BTreeMap<String, PortStatus>,
+    found: BTreeMap<String, FoundState>,
+
+    snapshot: Arc<Snapshot>,
+    published_at: Instant,
+    observed: Generation,
+    publish_due: bool,
+    stalled: bool,
+
+    job: Option<Job>,
+    queue: VecDeque<(RequestId, Request, Peer)>,
+    settle_due: bool,
+    reload: Option<Box<Config>>,
+    stopping: bool,
+    stopped: bool,
+
+    effects: VecDeque<(EffectId, Effect)>,
+    sent: BTreeMap<EffectId, Sent>,
+    next_effect: u64,
+
+    addresses: Addresses,
+    flaps: Flaps,
+    events: EventLog,
+    streams: Streams,
+}
+
+impl Controller {
+    /// A controller that will bring `config` up, the configuration of the files. `links` are the devices
+    /// there are. Nothing is done before the first [`Self::poll_effect`].
+    ///
+    /// # Errors
+    /// Everything that is wrong with the configuration.
+    pub fn new(
+        settings: Settings,
+        config: Config,
+        counters: Box<dyn Counters>,
+        links: Vec<crate::facts::Link>,
+        now: Instant,
+    ) -> Result<Self, Vec<ConfigError>> {
+        let mut facts = Facts { mem_ports: settings.mem_ports, machine: settings.machine, ..Facts::default() };
+        for link in links {
+            facts.insert(link);
+        }
+        let mut registry = Registry::new(settings.hash_seed);
+        let target = Arc::new(compile(&config, &mut registry, &facts)?);
+        let wall = WallClock { unix_ns_at_zero: settings.unix_ns_at_zero };
+        let mut controller = Self {
+            counters,
+            wall,
+            facts,
+            registry,
+            saved: config.clone(),
+            config,
+            generation: 1,
+            committed: target,
+            view: Arc::default(),
+            actual: Actual::default(),
+            leaving: BTreeSet::new(),
+            status: BTreeMap::new(),
+            found: BTreeMap::new(),
+            snapshot: Arc::default(),
+            published_at: now,
+            observed: Generation::default(),
+            publish_due: false,
+            stalled: false,
+            job: None,
+            queue: VecDeque::new(),
+            settle_due: true,
+            reload: None,
+            stopping: false,
+            stopped: false,
+            effects: VecDeque::new(),
+            sent: BTreeMap::new(),
+            next_effect: 0,
+            addresses: Addresses::default(),
+            flaps: Flaps::default(),
+            events: EventLog::new(wall),
+            streams: Streams::default(),
+            settings,
+        };
+        controller.adopt_committed(now);
+        controller.take_over_recovered();
+        controller.advance(now);
+        Ok(controller)
+    }
+
+    /// The next side effect to perform. `None`: nothing more until something comes in.
+    pub fn poll_effect(&mut self, now: Instant) -> Option<(EffectId, Effect)> {
+        if self.effects.is_empty() && std::mem::take(&mut self.publish_due) {
+            self.publish(now);
+        }
+        self.effects.pop_front()
+    }
+
+    /// The next answer to a client.
+    pub fn poll_reply(&mut self, now: Instant) -> Option<(RequestId, Reply)> {
+        self.next_reply(now)
+    }
+
+    /// When [`Self::handle_timeout`] wants to be called.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let retries = self.status.values().filter_map(|s| s.trouble.as_ref()?.retry.deadline());
+        let stall = (self.observed < self.snapshot.generation && !self.stalled)
+            .then(|| self.published_at + OBSERVE_PATIENCE);
+        let ticks = self.addresses.next_tick(self.streams.watches_addresses());
+        retries.chain(stall).chain(ticks).min()
+    }
+
+    /// A network device appeared, changed or went.
+    pub fn handle_link(&mut self, event: LinkEvent, now: Instant) {
+        self.take_link(event, now);
+        self.advance(now);
+    }
+
+    /// All workers use this generation or a later one.
+    pub fn handle_observed(&mut self, generation: Generation, now: Instant) {
+        self.observed = self.observed.max(generation);
+        self.registry.observed(generation);
+        if self.observed == self.snapshot.generation && std::mem::take(&mut self.stalled) {
+            self.note(now, "workers", "daemon", Severity::Info, "the workers follow again".to_owned());
+        }
+        self.advance(now);
+    }
+
+    /// Time has come to [`Self::poll_timeout`]; harmless when it has not.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        if self.observed < self.snapshot.generation
+            && !self.stalled
+            && self.published_at + OBSERVE_PATIENCE <= now
+        {
+            self.stalled = true;
+            let message = format!(
+                "a worker has not taken the configuration published {} s ago",
+                now.saturating_since(self.published_at).as_secs()
+            );
+            self.note(now, "workers", "daemon", Severity::Error, message);
+        }
+        for status in self.status.values_mut() {
+            if status.trouble.as_mut().is_some_and(|t| t.retry.poll_expiration(now)) {
+                self.settle_due = true;
+            }
+        }
+        self.tick_addresses(now);
+        self.advance(now);
+    }
+
+    /// The files were read again and say this: becomes the running configuration, protected objects
+    /// included, or, if something in it fails, nothing changes and an event says why.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the configuration; then nothing changes.
+    pub fn handle_reload(&mut self, config: Config, now: Instant) -> Result<(), Vec<ConfigError>> {
+        let wrong = vswitch_api::config::check(&config);
+        if !wrong.is_empty() {
+            return Err(wrong);
+        }
+        self.reload = Some(Box::new(config));
+        self.advance(now);
+        Ok(())
+    }
+
+    /// Gives every device back as it was found. Changes are refused from now on; [`Self::is_stopped`]
+    /// tells when it is done.
+    pub fn handle_stop(&mut self, now: Instant) {
+        self.stopping = true;
+        self.advance(now);
+    }
+
+    /// Whether everything is given back after [`Self::handle_stop`].
+    #[must_use]
+    pub const fn is_stopped(&self) -> bool {
+        self.stopped
+    }
+
+    /// Whether everything asked for so far is done: no effect is awaited, no change is queued.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.job.is_none()
+            && self.queue.is_empty()
+            && self.effects.is_empty()
+            && self.sent.is_empty()
+            && !self.settle_due
+            && !self.publish_due
+            && self.reload.is_none()
+    }
+
+    /// The running configuration.
+    #[must_use]
+    pub const fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The running configuration's number: one more with each applied change.
+    #[must_use]
+    pub const fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// The snapshot published last.
+    #[must_use]
+    pub const fn snapshot(&self) -> &Arc<Snapshot> {
+        &self.snapshot
+    }
+
+    /// The operator's name of a port, by its index.
+    #[must_use]
+    pub fn port_name(&self, index: PortIndex) -> Option<&str> {
+        self.view.ports.iter().find(|(_, port)| port.index == index).map(|(name, _)| name.as_str())
+    }
+
+    /// The index of a port or host port that is configured.
+    #[must_use]
+    pub fn port_index(&self, name: &str) -> Option<PortIndex> {
+        self.view.ports.get(name).map(|port| port.index)
+    }
+
+    /// Publishes the present view of the attached ports.
+    fn publish(&mut self, now: Instant) {
+        self.publish_due = false;
+        let generation = self.snapshot.generation.next();
+        let view = Arc::clone(&self.view);
+        let snapshot = Arc::new(view.snapshot(generation, |name, port| self.run_of(name, port)));
+        self.snapshot = Arc::clone(&snapshot);
+        self.published_at = now;
+        self.send(Effect::Publish(snapshot), false);
+    }
+
+    /// Whether and how a port takes part in the next snapshot.
+    fn run_of(&self, name: &str, port: &WantedPort) -> Option<PortRun> {
+        let open = self.actual.ports.get(name)?;
+        if !open.attached || open.index != port.index || self.leaving.contains(name) {
+            return None;
+        }
+        let shut = self.status.get(name).is_some_and(|status| status.shut.is_some());
+        let epoch = self.registry.epoch(port.index);
+        Some(PortRun { epoch, running: !shut && open.failed.is_none() && self.is_running(open) })
+    }
+
+    fn send(&mut self, effect: Effect, of_job: bool) -> EffectId {
+        self.next_effect += 1;
+        let id = EffectId(self.next_effect);
+        self.sent.insert(id, Sent::of(&effect, of_job));
+        self.effects.push_back((id, effect));
+        id
+    }
+
+    fn note(&mut self, now: Instant, kind: &'static str, object: &str, severity: Severity, message: String) {
+        self.note_with(now, Note { kind, object, severity, message, detail: None });
+    }
+
+    fn note_with(&mut self, now: Instant, note: Note<'_>) {
+        let event = self.events.add(note, now);
+        self.streams.offer_event(&event);
+    }
+}
+

@@ -1,0 +1,559 @@
+//! Jobs: stages of effects, each awaited, one job at a time; and the way back when one fails.
+//!
+//! ```text
+//!   idle ──request──► Change ──all done──► committed, reply
+//!     │                  └──an effect failed──► Undo ──► reply with the cause
+//!     └──device came, retry due──► Settle (a failure is kept as the port's trouble; nothing turns around)
+//!     └──stop──► Stop
+//! ```
+
+use super::{Controller, Peer, PortStatus, RequestId, Trouble};
+use crate::actual::ActualPort;
+use crate::compile::{Compiled, compile};
+use crate::delta::{Conditions, Stage, delta, port_of};
+use crate::effect::{
+    AttachedPort, DeviceChange, Effect, EffectError, EffectId, EffectOutput, OpenSpec, PortFacts,
+};
+use crate::plan;
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
+use vswitch_api::config::{Config, ConfigError};
+use vswitch_api::text::path;
+use vswitch_api::types::{Change, ChangeReply, Severity};
+use vswitch_api::ApiError;
+use vswitch_base::{Duration, Generation, Instant, PortIndex, Timer, VidSet};
+
+/// First and longest wait before a port that could not be opened is tried again.
+const BACKOFF_MIN: Duration = Duration::from_secs(1);
+const BACKOFF_MAX: Duration = Duration::from_secs(30);
+
+/// A handed-out effect, as far as its answer needs it.
+#[derive(Debug)]
+pub(super) struct Sent {
+    of_job: bool,
+    what: What,
+}
+
+#[derive(Debug)]
+enum What {
+    Open(PortIndex, OpenSpec),
+    Attach(PortIndex),
+    Detach(PortIndex),
+    Close(PortIndex),
+    Set(PortIndex, DeviceChange),
+    Count(PortIndex, VidSet),
+    Restore(AttachedPort),
+    Publish,
+    Save,
+}
+
+impl Sent {
+    pub(super) fn of(effect: &Effect, of_job: bool) -> Self {
+        let what = match effect {
+            Effect::OpenPort { index, spec } => What::Open(*index, spec.clone()),
+            Effect::AttachPort { index } => What::Attach(*index),
+            Effect::DetachPort { index } => What::Detach(*index),
+            Effect::ClosePort { index, .. } => What::Close(*index),
+            Effect::SetDevice { index, change } => What::Set(*index, change.clone()),
+            Effect::CountVlans { index, vids } => What::Count(*index, vids.clone()),
+            Effect::RestoreDevice(port) => What::Restore(port.clone()),
+            Effect::Publish(_) => What::Publish,
+            Effect::SaveState(_) => What::Save,
+        };
+        Self { of_job, what }
+    }
+}
+
+/// What a job is for.
+#[derive(Debug)]
+pub(super) enum Purpose {
+    /// Make what is committed true, as far as possible now.
+    Settle,
+    /// Make another configuration true, wholly.
+    Change(Box<ChangeJob>),
+    /// Go back after a failed change.
+    Undo { request: Option<RequestId>, error: Box<ApiError> },
+    /// Give everything back.
+    Stop,
+}
+
+/// A change of configuration under way.
+#[derive(Debug)]
+pub(super) struct ChangeJob {
+    /// Whom to answer; `None` for a reload of the files.
+    pub(super) request: Option<RequestId>,
+    /// Who asked.
+    pub(super) peer: Option<Peer>,
+    /// The configuration to be.
+    pub(super) config: Config,
+    /// What differs.
+    pub(super) changes: Vec<Change>,
+}
+
+/// The one job under way.
+#[derive(Debug)]
+pub(super) struct Job {
+    pub(super) purpose: Purpose,
+    target: Arc<Compiled>,
+    stages: VecDeque<Stage>,
+    waiting: BTreeSet<EffectId>,
+    until_observed: Option<Generation>,
+    failure: Option<ApiError>,
+}
+
+impl Controller {
+    /// The daemon has performed an effect, or failed to.
+    pub fn handle_effect_done(
+        &mut self,
+        id: EffectId,
+        result: Result<EffectOutput, EffectError>,
+        now: Instant,
+    ) {
+        let Some(sent) = self.sent.remove(&id) else { return };
+        if let Some(job) = &mut self.job {
+            job.waiting.remove(&id);
+        }
+        match result {
+            Ok(output) => self.effect_succeeded(sent.what, output, now),
+            Err(error) => self.effect_failed(sent, &error, now),
+        }
+        self.advance(now);
+    }
+
+    fn effect_succeeded(&mut self, what: What, output: EffectOutput, now: Instant) {
+        match what {
+            What::Open(index, spec) => {
+                let facts = match output {
+                    EffectOutput::Opened(facts) => facts,
+                    EffectOutput::Done => PortFacts { running: true, ..PortFacts::default() },
+                };
+                self.found.remove(&spec.name);
+                let name = spec.name.clone();
+                let counted = VidSet::EMPTY;
+                let port = ActualPort { index, spec, facts, attached: false, failed: None, counted };
+                self.actual.ports.insert(name, port);
+            }
+            What::Attach(index) => {
+                if let Some(port) = self.actual.by_index_mut(index) {
+                    port.attached = true;
+                }
+                if let Some(name) = self.name_of_open(index) {
+                    if let Some(status) = self.status.get_mut(&name) {
+                        status.trouble = None;
+                    }
+                    self.refresh_status(&name, now);
+                }
+            }
+            What::Detach(index) => self.detached(index),
+            What::Close(index) => self.closed(index, now),
+            What::Set(index, change) => {
+                if let Some(port) = self.actual.by_index_mut(index) {
+                    port.apply(&change);
+                }
+            }
+            What::Count(index, vids) => {
+                if let Some(port) = self.actual.by_index_mut(index) {
+                    for vid in vids.iter() {
+                        port.counted.insert(vid);
+                    }
+                }
+            }
+            What::Restore(_) | What::Publish | What::Save => {}
+        }
+    }
+
+    fn effect_failed(&mut self, sent: Sent, error: &EffectError, now: Instant) {
+        let (index, fails_change) = match &sent.what {
+            What::Open(index, _) | What::Attach(index) | What::Set(index, _) => (*index, true),
+            What::Count(index, _) => (*index, false),
+            What::Detach(index) => {
+                // Whatever went wrong, the workers no longer use it as far as we can bring about.
+                let index = *index;
+                self.complain(index, "detach", error, now);
+                return self.detached(index);
+            }
+            What::Close(index) => {
+                let index = *index;
+                self.complain(index, "close", error, now);
+                return self.closed(index, now);
+            }
+            What::Restore(port) => {
+                let object = path(&["port", &port.name]);
+                let message = format!("what an earlier daemon left could not be put back: {error}");
+                return self.note(now, "restore", &object, Severity::Warning, message);
+            }
+            What::Publish | What::Save => {
+                let message = format!("{error}");
+                return self.note(now, "state-file", "daemon", Severity::Warning, message);
+            }
+        };
+        let name = match &sent.what {
+            What::Open(_, spec) => spec.name.clone(),
+            _ => self.name_of_open(index).unwrap_or_default(),
+        };
+        if let What::Attach(index) = &sent.what {
+            if let Some(port) = self.actual.by_index_mut(*index) {
+                port.failed = Some(error.errno);
+            }
+        }
+        let strict = sent.of_job
+            && fails_change
+            && self.job.as_ref().is_some_and(|job| matches!(job.purpose, Purpose::Change(_)));
+        if strict {
+            if let Some(job) = &mut self.job {
+                let object = format!("port {name}");
+                job.failure.get_or_insert(system_error(&object, error));
+            }
+        } else if matches!(sent.what, What::Set(..) | What::Count(..)) {
+            self.complain(index, "set", error, now);
+        } else {
+            self.trouble(&name, error.is_absent(), error.to_string(), error.hint.clone(), now);
+        }
+    }
+
+    fn complain(&mut self, index: PortIndex, verb: &str, error: &EffectError, now: Instant) {
+        let name = self.name_of_open(index).unwrap_or_default();
+        let object = path(&["port", &name]);
+        let message = format!("could not {verb} {name}: {error}");
+        self.note(now, "port-error", &object, Severity::Warning, message);
+    }
+
+    fn name_of_open(&self, index: PortIndex) -> Option<String> {
+        self.actual.by_index(index).map(|(name, _)| name.clone())
+    }
+
+    fn detached(&mut self, index: PortIndex) {
+        if let Some(port) = self.actual.by_index_mut(index) {
+            port.attached = false;
+        }
+    }
+
+    fn closed(&mut self, index: PortIndex, now: Instant) {
+        if let Some(name) = self.name_of_open(index) {
+            self.actual.ports.remove(&name);
+            self.leaving.remove(&name);
+            self.refresh_status(&name, now);
+        }
+    }
+
+    /// Keeps why a port could not be opened, and when it is tried again.
+    pub(super) fn trouble(
+        &mut self,
+        name: &str,
+        absent: bool,
+        reason: String,
+        hint: Option<String>,
+        now: Instant,
+    ) {
+        let Some(status) = self.status.get_mut(name) else { return };
+        let before = status.trouble.as_ref().map(|t| t.backoff);
+        let backoff = before.map_or(BACKOFF_MIN, |b| {
+            Duration::from_nanos((b.as_nanos() * 2).min(BACKOFF_MAX.as_nanos()))
+        });
+        let mut retry = Timer::default();
+        retry.set(now + backoff);
+        let state = if absent { "absent" } else { "failed" };
+        let reason = hint.map_or(reason.clone(), |hint| format!("{reason}; {hint}"));
+        status.trouble = Some(Trouble { state, reason, retry, backoff });
+        self.refresh_status(name, now);
+    }
+
+    /// Goes on with what there is to do, as far as it can without waiting.
+    pub(super) fn advance(&mut self, now: Instant) {
+        loop {
+            if self.job.is_none() && !self.begin(now) {
+                return;
+            }
+            if !self.step(now) {
+                return;
+            }
+        }
+    }
+
+    /// Begins the next job; false when there is none.
+    fn begin(&mut self, now: Instant) -> bool {
+        if self.stopping {
+            if self.stopped {
+                return false;
+            }
+            self.queue_refused_at_stop();
+            let target = Arc::new(Compiled::default());
+            self.start(Purpose::Stop, target, &Conditions { keep_persistent: true, ..Conditions::default() });
+            return true;
+        }
+        if std::mem::take(&mut self.settle_due) {
+            let conditions = self.conditions(None, now);
+            let target = Arc::clone(&self.committed);
+            self.start(Purpose::Settle, target, &conditions);
+            return true;
+        }
+        if let Some(config) = self.reload.take() {
+            return self.begin_change(None, None, *config, now) || self.begin(now);
+        }
+        while let Some((id, request, peer)) = self.queue.pop_front() {
+            if self.begin_request(id, &request, peer, now) {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Begins a change to `config`; false when there is nothing to wait for: refused, or no difference.
+    pub(super) fn begin_change(
+        &mut self,
+        request: Option<RequestId>,
+        peer: Option<Peer>,
+        config: Config,
+        now: Instant,
+    ) -> bool {
+        let changes = plan::changes(&self.config, &config);
+        let target = match compile(&config, &mut self.registry, &self.facts) {
+            Ok(target) => Arc::new(target),
+            Err(errors) => {
+                self.release_unused();
+                self.answer_change(request, Err(errors.into()), now);
+                return false;
+            }
+        };
+        let blocked: Vec<ConfigError> = target
+            .blocked
+            .iter()
+            .filter(|(name, _)| self.is_new_or_other(name, &target))
+            .map(|(_, error)| error.clone())
+            .collect();
+        if !blocked.is_empty() {
+            self.release_unused();
+            self.answer_change(request, Err(blocked.into()), now);
+            return false;
+        }
+        let conditions = self.conditions(Some(&target), now);
+        let job = ChangeJob { request, peer, config, changes };
+        self.start(Purpose::Change(Box::new(job)), target, &conditions);
+        true
+    }
+
+    /// Whether a port of `target` is not the port that is configured now.
+    pub(super) fn is_new_or_other(&self, name: &str, target: &Compiled) -> bool {
+        match (self.committed.ports.get(name), target.ports.get(name)) {
+            (Some(now), Some(then)) => !now.spec.is_same_device(&then.spec),
+            _ => true,
+        }
+    }
+
+    fn start(&mut self, purpose: Purpose, target: Arc<Compiled>, conditions: &Conditions) {
+        let stages = delta(&self.actual, &target, conditions).into();
+        self.job = Some(Job {
+            purpose,
+            target,
+            stages,
+            waiting: BTreeSet::new(),
+            until_observed: None,
+            failure: None,
+        });
+    }
+
+    /// Takes the job one stage further; false when it has to wait.
+    fn step(&mut self, now: Instant) -> bool {
+        let Some(job) = &mut self.job else { return true };
+        if !job.waiting.is_empty() {
+            return false;
+        }
+        if job.failure.is_some() && matches!(job.purpose, Purpose::Change(_)) {
+            self.turn_around(now);
+            return true;
+        }
+        if job.until_observed.is_some_and(|generation| self.observed < generation) {
+            return false;
+        }
+        job.until_observed = None;
+        let target = Arc::clone(&job.target);
+        match job.stages.pop_front() {
+            None => self.finish(now),
+            Some(Stage::Do(effects)) => {
+                for effect in effects {
+                    if self.is_sensible(&effect) {
+                        let id = self.send(effect, true);
+                        if let Some(job) = &mut self.job {
+                            job.waiting.insert(id);
+                        }
+                    }
+                }
+            }
+            Some(Stage::PublishWithout(names)) => {
+                for name in names {
+                    if let Some(port) = self.actual.ports.get(&name) {
+                        self.registry.raise_epoch(port.index);
+                    }
+                    self.leaving.insert(name);
+                }
+                self.publish(now);
+            }
+            Some(Stage::PublishTarget) => {
+                if let Err(errors) = self.switch_view(&target, now) {
+                    if let Some(job) = &mut self.job {
+                        job.failure.get_or_insert(errors.into());
+                    }
+                }
+                self.publish(now);
+            }
+            Some(Stage::AwaitObserved) => {
+                let generation = self.snapshot.generation;
+                if let Some(job) = &mut self.job {
+                    job.until_observed = Some(generation);
+                }
+            }
+            Some(Stage::Forget) => self.forget_displaced(),
+            Some(Stage::Save) => {
+                let state = self.actual.attached_state();
+                let id = self.send(Effect::SaveState(state), true);
+                if let Some(job) = &mut self.job {
+                    job.waiting.insert(id);
+                }
+            }
+        }
+        true
+    }
+
+    /// Whether an effect still makes sense: an earlier one of the plan may have failed.
+    fn is_sensible(&self, effect: &Effect) -> bool {
+        let open = port_of(effect).and_then(|index| self.actual.by_index(index));
+        match effect {
+            Effect::AttachPort { .. } => open.is_some_and(|(_, port)| !port.attached && port.failed.is_none()),
+            Effect::DetachPort { .. } => open.is_some_and(|(_, port)| port.attached),
+            Effect::OpenPort { .. } => open.is_none(),
+            Effect::ClosePort { .. } | Effect::SetDevice { .. } | Effect::CountVlans { .. } => open.is_some(),
+            Effect::Publish(_) | Effect::RestoreDevice(_) | Effect::SaveState(_) => true,
+        }
+    }
+
+    /// A change failed: leads back to what is committed.
+    fn turn_around(&mut self, now: Instant) {
+        let Some(Job { purpose: Purpose::Change(change), failure: Some(error), .. }) = self.job.take()
+        else {
+            return;
+        };
+        // Ports that were on their way out stay, unless the way back takes them out itself.
+        self.leaving.clear();
+        let conditions = self.conditions(None, now);
+        let purpose = Purpose::Undo { request: change.request, error: Box::new(error) };
+        self.start(purpose, Arc::clone(&self.committed), &conditions);
+    }
+
+    fn finish(&mut self, now: Instant) {
+        let Some(job) = self.job.take() else { return };
+        match job.purpose {
+            Purpose::Settle => {
+                self.release_unused();
+                // A device may have come or gone meanwhile.
+                self.settle_due |= self.is_unsettled(now);
+            }
+            Purpose::Change(change) => {
+                self.config = change.config;
+                self.committed = job.target;
+                self.generation += 1;
+                if change.request.is_none() {
+                    self.saved = self.config.clone();
+                }
+                self.adopt_committed(now);
+                self.release_unused();
+                self.note_change(&change.changes, change.peer, now);
+                let reply = ChangeReply { generation: self.generation, changes: change.changes };
+                self.answer_change(change.request, Ok(reply), now);
+            }
+            Purpose::Undo { request, error } => {
+                self.release_unused();
+                self.answer_change(request, Err(*error), now);
+            }
+            Purpose::Stop => self.stopped = true,
+        }
+    }
+
+    /// Names, tables and states follow what is committed.
+    pub(super) fn adopt_committed(&mut self, now: Instant) {
+        let committed = Arc::clone(&self.committed);
+        for (name, bridge) in &committed.bridges {
+            self.registry.adopt_table(name, &bridge.spec.fdb);
+        }
+        self.status.retain(|name, _| committed.ports.contains_key(name));
+        for name in committed.ports.keys() {
+            self.status.entry(name.clone()).or_insert_with(|| PortStatus {
+                state: "absent",
+                reason: None,
+                since: now,
+                trouble: None,
+                shut: None,
+                partner: None,
+            });
+            self.refresh_status(name, now);
+        }
+        for (name, error) in &committed.blocked {
+            if !self.actual.ports.contains_key(name) {
+                self.trouble(name, false, error.message.clone(), error.hint.clone(), now);
+            }
+        }
+    }
+
+    /// Whether another round would do something: a wanted port is not open and nothing holds it back.
+    fn is_unsettled(&mut self, now: Instant) -> bool {
+        let conditions = self.conditions(None, now);
+        let missing = self.committed.ports.keys().any(|name| {
+            !conditions.hold.contains(name)
+                && self.actual.ports.get(name).is_none_or(|port| !port.attached)
+        });
+        missing || !conditions.lost.is_empty()
+    }
+
+    /// Gives up indices of names that nothing uses: not configured, not open.
+    fn release_unused(&mut self) {
+        let forgotten_by = self.snapshot.generation;
+        let used = |name: &str| {
+            self.committed.ports.contains_key(name) || self.actual.ports.contains_key(name)
+        };
+        let ports: Vec<String> =
+            self.registry.port_names().filter(|n| !used(n)).map(str::to_owned).collect();
+        for name in ports {
+            self.registry.release_port(&name, forgotten_by);
+        }
+        let unused = |name: &&str| !self.committed.bridges.contains_key(*name);
+        let bridges: Vec<String> =
+            self.registry.bridge_names().filter(unused).map(str::to_owned).collect();
+        for name in bridges {
+            self.registry.release_bridge(&name, forgotten_by);
+        }
+    }
+
+    /// Devices that a daemon before this one left changed: handed to the port that has them now, or put
+    /// back.
+    pub(super) fn take_over_recovered(&mut self) {
+        for port in std::mem::take(&mut self.settings.recovered).ports {
+            let ours = self.committed.ports.get(&port.name).filter(|wanted| {
+                crate::actual::kind_name(&wanted.spec.kind) == port.kind
+                    && wanted.spec.device_name() == port.device.as_deref()
+                    && wanted.spec.netns() == port.netns.as_deref()
+            });
+            let device = port.device.as_deref().and_then(|device| self.facts.named(device));
+            let same_device = port.netns.is_some() || device.map(|link| link.ifindex) == port.ifindex;
+            match (ours, &port.found) {
+                (Some(_), Some(found)) if same_device => {
+                    self.found.insert(port.name, found.clone());
+                }
+                (Some(_), _) => {}
+                (None, _) if same_device && (port.found.is_some() || port.persistent) => {
+                    self.send(Effect::RestoreDevice(port), false);
+                }
+                (None, _) => {}
+            }
+        }
+    }
+}
+
+fn system_error(object: &str, error: &EffectError) -> ApiError {
+    let hint = error.hint.clone().or_else(|| Some(error.message.clone()));
+    ApiError::SystemError {
+        operation: error.operation.clone(),
+        object: object.to_owned(),
+        errno: error.errno,
+        errno_name: if error.errno_name.is_empty() { error.message.clone() } else { error.errno_name.clone() },
+        hint,
+    }
+}

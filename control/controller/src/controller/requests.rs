@@ -1,0 +1,247 @@
+//! What a client asks: reads are answered at once, changes become jobs.
+
+use super::{Controller, Peer, QUEUE_MAX, Reply, RequestId};
+use crate::controller::streams::StreamKind;
+use crate::events::Note;
+use crate::plan;
+use vswitch_api::config::edit::edit;
+use vswitch_api::types::{
+    Change, ChangeReply, ConfigReply, ConfigSource, FdbEvent, FdbOp, PlanReply, Severity,
+    WatchReply,
+};
+use vswitch_api::{ApiError, Request};
+use vswitch_base::Instant;
+
+impl Controller {
+    /// A client calls. Answers come from [`Self::poll_reply`]; `more` says whether it takes several.
+    /// Introspection, captures and the daemon's own methods are the daemon's to answer.
+    pub fn handle_request(&mut self, id: RequestId, request: Request, peer: Peer, more: bool, now: Instant) {
+        match request {
+            Request::GetHealth(_) => {
+                let health = self.health(now);
+                self.streams.answer(id, Ok(health));
+            }
+            Request::GetState(get) => {
+                let state = self.state_reply(get.bridge.as_deref(), get.port.as_deref(), now);
+                self.streams.answer(id, state);
+            }
+            Request::Watch(watch) => self.watch(id, watch.kinds, watch.since_sequence, now),
+            Request::GetConfig(get) => {
+                let config = match get.source.unwrap_or_default() {
+                    ConfigSource::Running => &self.config,
+                    ConfigSource::Saved => &self.saved,
+                };
+                let config = serde_json::to_value(config).unwrap_or_default();
+                let reply = ConfigReply { config, generation: self.generation };
+                self.streams.answer(id, Ok(reply));
+            }
+            Request::Plan(_) => {
+                let reply = self.try_out(&request).map(|changes| PlanReply { changes, warnings: Vec::new() });
+                self.streams.answer(id, reply);
+            }
+            Request::FdbList(list) => self.fdb_list(id, &list, more, now),
+            Request::FdbFlush(flush) => {
+                let flushed = self.fdb_flush(&flush);
+                self.streams.answer(id, flushed);
+            }
+            Request::FdbWatch(watch) => {
+                if let Err(error) = self.known(watch.bridge.as_deref(), watch.port.as_deref()) {
+                    return self.streams.answer(id, Err::<(), _>(error));
+                }
+                for entry in self.fdb_entries(watch.bridge.as_deref(), watch.port.as_deref(), now) {
+                    let time = self.wall.rfc3339(now);
+                    let op = Some(FdbOp::Present);
+                    let event = FdbEvent { time, op, entry: Some(entry), from_port: None, lost: 0 };
+                    self.streams.continue_with(id, event);
+                }
+                self.streams.watch_addresses(id, watch.bridge, watch.port);
+            }
+            Request::StatsPorts(stats) => {
+                let reply = self.port_stats(stats.port.as_deref(), now);
+                self.streams.answer(id, reply);
+            }
+            Request::StatsDrops(stats) => {
+                let reply = self.drops(stats.port.as_deref(), stats.reason.as_deref(), now);
+                self.streams.answer(id, reply);
+            }
+            Request::StatsVlans(stats) => {
+                let reply = self.vlan_stats(&stats, now);
+                self.streams.answer(id, reply);
+            }
+            Request::Trace(trace) => {
+                let reply = self.trace(&trace, now);
+                self.streams.answer(id, reply);
+            }
+            request if is_change(&request) => self.enqueue(id, request, peer, now),
+            other => {
+                let method = other.method().to_owned();
+                self.streams.answer(id, Err::<(), _>(ApiError::MethodNotImplemented { method }));
+            }
+        }
+    }
+
+    /// The caller has gone: a stream ends; a change that began goes on, unanswered.
+    pub fn handle_hangup(&mut self, id: RequestId) {
+        self.streams.hang_up(id);
+    }
+
+    /// A client that was too slow for its stream has read everything: the stream begins anew.
+    pub fn handle_caught_up(&mut self, id: RequestId, now: Instant) {
+        match self.streams.kind_of(id) {
+            Some(StreamKind::Events) => {
+                let message = "events were lost because this client read too slowly; the state follows".to_owned();
+                let note = Note { kind: "overflow", object: "daemon", severity: Severity::Warning, message, detail: None };
+                let event = self.events.add(note, now);
+                self.streams.continue_with(id, WatchReply { state: None, event: Some(event) });
+                let state = Some(self.state(None, None, now));
+                self.streams.continue_with(id, WatchReply { state, event: None });
+            }
+            Some(StreamKind::Addresses) => {
+                let time = self.wall.rfc3339(now);
+                self.streams.continue_with(id, FdbEvent { time, op: None, entry: None, from_port: None, lost: 1 });
+            }
+            None => {}
+        }
+    }
+
+    pub(super) fn next_reply(&mut self, _now: Instant) -> Option<(RequestId, Reply)> {
+        self.streams.next()
+    }
+
+    fn watch(&mut self, id: RequestId, kinds: Option<Vec<String>>, since: Option<u64>, now: Instant) {
+        let missed = since.map(|sequence| self.events.since(sequence).map(|e| e.cloned().collect::<Vec<_>>()));
+        match missed {
+            // What was missed is still kept: events alone are enough.
+            Some(Some(events)) => {
+                for event in events {
+                    if kinds.as_ref().is_none_or(|kinds| kinds.contains(&event.kind)) {
+                        self.streams.continue_with(id, WatchReply { state: None, event: Some(event) });
+                    }
+                }
+            }
+            Some(None) | None => {
+                let state = Some(self.state(None, None, now));
+                self.streams.continue_with(id, WatchReply { state, event: None });
+            }
+        }
+        self.streams.watch_events(id, kinds);
+    }
+
+    /// What a change would do, without doing it.
+    fn try_out(&self, request: &Request) -> Result<Vec<Change>, ApiError> {
+        let config = edit(&self.config, request)?;
+        let Some(config) = config else { return Ok(Vec::new()) };
+        let wrong = vswitch_api::config::check(&config);
+        if wrong.is_empty() { Ok(plan::changes(&self.config, &config)) } else { Err(wrong.into()) }
+    }
+
+    fn enqueue(&mut self, id: RequestId, request: Request, peer: Peer, now: Instant) {
+        if self.stopping {
+            return self.streams.answer(id, Err::<(), _>(stopping()));
+        }
+        if self.queue.len() >= QUEUE_MAX {
+            let message = format!("{QUEUE_MAX} changes are waiting");
+            let busy = ApiError::Busy { message, retry_after_ms: 200 };
+            return self.streams.answer(id, Err::<(), _>(busy));
+        }
+        self.queue.push_back((id, request, peer));
+        self.advance(now);
+    }
+
+    /// Begins the change that a request asks for; false when it is answered already.
+    pub(super) fn begin_request(&mut self, id: RequestId, request: &Request, peer: Peer, now: Instant) -> bool {
+        if let Some(expected) = request.expect_generation().filter(|g| *g != self.generation) {
+            let conflict = ApiError::Conflict {
+                message: format!(
+                    "the configuration is at generation {}, the change was made for {expected}",
+                    self.generation
+                ),
+                expect_generation: Some(expected),
+                generation: self.generation,
+                hint: Some("look again at what is there, then repeat the change".to_owned()),
+            };
+            self.answer_change(Some(id), Err(conflict), now);
+            return false;
+        }
+        if request.dry_run() {
+            let reply = self
+                .try_out(request)
+                .map(|changes| ChangeReply { generation: self.generation, changes });
+            self.answer_change(Some(id), reply, now);
+            return false;
+        }
+        if let Request::SetPort(set) = request {
+            self.reopen(&set.name, now);
+        }
+        match edit(&self.config, request) {
+            Ok(Some(config)) => self.begin_change(Some(id), Some(peer), config, now),
+            Ok(None) => {
+                let method = request.method().to_owned();
+                self.answer_change(Some(id), Err(ApiError::MethodNotImplemented { method }), now);
+                false
+            }
+            Err(error) => {
+                self.answer_change(Some(id), Err(error), now);
+                false
+            }
+        }
+    }
+
+    /// Answers a change; one that nobody called for (a reload) becomes an event.
+    pub(super) fn answer_change(
+        &mut self,
+        request: Option<RequestId>,
+        result: Result<ChangeReply, ApiError>,
+        now: Instant,
+    ) {
+        match (request, result) {
+            (Some(id), result) => self.streams.answer(id, result),
+            (None, Ok(_)) => {}
+            (None, Err(error)) => {
+                let message = format!("the configuration was not taken over: {error}");
+                self.note(now, "config", "config", Severity::Error, message);
+            }
+        }
+    }
+
+    /// Who changed what: the audit trail.
+    pub(super) fn note_change(&mut self, changes: &[Change], peer: Option<Peer>, now: Instant) {
+        let who = peer.map_or_else(
+            || "the configuration file".to_owned(),
+            |peer| format!("user {} (process {})", peer.uid, peer.pid),
+        );
+        let paths: Vec<&str> = changes.iter().map(|c| c.path.as_str()).take(5).collect();
+        let more = if changes.len() > 5 { format!(" and {} more", changes.len() - 5) } else { String::new() };
+        let message = format!("generation {} by {who}: {}{more}", self.generation, paths.join(", "));
+        let detail = serde_json::json!({ "generation": self.generation, "changes": changes });
+        let note = Note { kind: "config", object: "config", severity: Severity::Info, message, detail: Some(detail) };
+        self.note_with(now, note);
+    }
+
+    pub(super) fn queue_refused_at_stop(&mut self) {
+        for (id, _, _) in std::mem::take(&mut self.queue) {
+            self.streams.answer(id, Err::<(), _>(stopping()));
+        }
+    }
+}
+
+fn stopping() -> ApiError {
+    ApiError::Busy { message: "the daemon is ending".to_owned(), retry_after_ms: 1000 }
+}
+
+const fn is_change(request: &Request) -> bool {
+    matches!(
+        request,
+        Request::Apply(_)
+            | Request::AddBridge(_)
+            | Request::SetBridge(_)
+            | Request::DelBridge(_)
+            | Request::AddPort(_)
+            | Request::SetPort(_)
+            | Request::DelPort(_)
+            | Request::AddVlan(_)
+            | Request::DelVlan(_)
+            | Request::FdbAdd(_)
+            | Request::FdbDel(_)
+    )
+}

@@ -1,0 +1,44 @@
+//! `vswitch-controller`: the control side without I/O. Desired configuration, link events and punted
+//! frames in; snapshots, effects and replies out.
+//!
+//! One mutation path: a request edits a copy of the configuration (`vswitch_api::config::edit`), [`compile`]
+//! reports all that is wrong with it or gives what the switch is to be, [`delta`] orders the effects,
+//! the daemon performs them, and what it answers comes back as events. [`Controller`] drives this; its
+//! verbs are `handle_*` for what came in and `poll_*` for what must go out.
+//!
+//! | module | holds |
+//! | --- | --- |
+//! | [`controller`] | the [`Controller`] and its verbs |
+//! | [`effect`] | side effects as data: the contract with the daemon |
+//! | [`compile`] | configuration → ports, bridges, snapshots |
+//! | [`delta`], [`actual`] | what is open; the order of effects that leads to the target |
+//! | [`registry`] | indices, epochs and address tables that outlive a configuration |
+//! | [`plan`] | what a request changes and what that costs |
+//! | [`facts`] | network devices as observed |
+//! | [`events`], [`flaps`], [`wall`] | the event log; addresses that jump; time as text |
+//!
+//! Guarantees: no system call, no clock (`now` is an argument), no thread; everything that can grow has
+//! a limit; nothing a client, a link event or a frame says can make it panic. Calls on `Arc<Fdb>` are
+//! made from here: they are memory. One owner: the control thread.
+#![forbid(unsafe_code)]
+
+pub mod actual;
+pub mod compile;
+pub mod controller;
+pub mod delta;
+pub mod effect;
+pub mod events;
+pub mod facts;
+pub mod flaps;
+pub mod plan;
+pub mod registry;
+pub mod wall;
+
+pub use controller::{
+    Controller, Counters, Peer, Reply, RequestId, Settings, VlanTotals,
+};
+pub use effect::{
+    AddressChange, AttachedPort, AttachedState, DeviceChange, DeviceSettings, Effect, EffectError,
+    EffectId, EffectOutput, FoundState, OpenKind, OpenSpec, PortFacts,
+};
+pub use facts::{Link, LinkEvent};

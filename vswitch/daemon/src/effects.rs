@@ -1,0 +1,377 @@
+//! The effects thread: everything that can block.
+//!
+//! Devices are opened and closed here, addresses set, files written, handles dropped. Jobs come by a
+//! channel and are done one after another, in order; each answers once. What keeps a device ours
+//! ([`PortKeep`]) lives here, by port; dropping it gives the device back.
+
+use crate::engine::Handles;
+use crossbeam::channel::{Receiver, Sender, unbounded};
+use hashbrown::HashMap;
+use std::io;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::thread::JoinHandle;
+use vswitch_api::config::Cidr;
+use vswitch_base::PortIndex;
+use vswitch_controller::{
+    AttachedPort, AttachedState, DeviceChange, Effect, EffectError, EffectId, EffectOutput,
+    FoundState, OpenKind, OpenSpec, PortFacts,
+};
+use vswitch_core::mailbox::Retired;
+use vswitch_core::testing::MemPort;
+use vswitch_io::{
+    DeviceBefore, IpPrefix, NetNs, NicSpec, OpenedPort, PortCause, PortError, PortKeep, TapSpec,
+    addr, link, nic, open_nic, open_tap,
+};
+
+/// Something for the thread to do.
+#[derive(Debug)]
+pub enum Job {
+    /// An effect of the controller.
+    Do(EffectId, Effect),
+    /// Handles that the workers gave back: dropping them unmaps rings and closes sockets.
+    Drop(Vec<Retired>),
+    /// End after what came before; devices that are still ours are given back.
+    End,
+}
+
+/// What became of an effect.
+#[derive(Debug)]
+pub struct Done {
+    /// Which one.
+    pub id: EffectId,
+    /// For the controller.
+    pub result: Result<EffectOutput, EffectError>,
+    /// The queues and handles of a port that was opened.
+    pub handles: Option<(PortIndex, Handles)>,
+    /// What is not as it should be but did not fail.
+    pub warnings: Vec<String>,
+}
+
+/// The control thread's end.
+#[derive(Debug)]
+pub struct Effects {
+    jobs: Sender<Job>,
+    done: Receiver<Done>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Effects {
+    /// Starts the thread. `workers`: transmit handles to make for each port. `wake` is called after
+    /// each answer.
+    ///
+    /// # Errors
+    /// When the thread cannot be started.
+    pub fn start(
+        workers: u16,
+        state_file: PathBuf,
+        wake: impl Fn() + Send + 'static,
+    ) -> io::Result<Self> {
+        let (jobs, inbox) = unbounded();
+        let (outbox, done) = unbounded();
+        let thread = std::thread::Builder::new().name("effects".to_owned()).spawn(move || {
+            let mut keeper = Keeper { workers, state_file, keeps: HashMap::new(), mem: HashMap::new() };
+            while let Ok(job) = inbox.recv() {
+                match job {
+                    Job::Do(id, effect) => {
+                        let done = keeper.perform(id, effect);
+                        if outbox.send(done).is_err() {
+                            break;
+                        }
+                        wake();
+                    }
+                    Job::Drop(retired) => drop(retired),
+                    Job::End => break,
+                }
+            }
+            keeper.give_everything_back();
+        })?;
+        Ok(Self { jobs, done, thread: Some(thread) })
+    }
+
+    /// Hands a job over.
+    pub fn post(&self, job: Job) {
+        if self.jobs.send(job).is_err() {
+            tracing::error!("the effects thread has ended");
+        }
+    }
+
+    /// The next answer.
+    #[must_use]
+    pub fn take_done(&self) -> Option<Done> {
+        self.done.try_recv().ok()
+    }
+
+    /// Ends the thread after what it has to do, and waits for it.
+    pub fn end(&mut self) {
+        self.post(Job::End);
+        if let Some(thread) = self.thread.take() {
+            // A panic has taken the process with it (panic = abort).
+            let _ = thread.join();
+        }
+    }
+}
+
+/// What the thread owns.
+struct Keeper {
+    workers: u16,
+    state_file: PathBuf,
+    keeps: HashMap<PortIndex, (String, PortKeep, u32, Option<NetNs>)>,
+    mem: HashMap<PortIndex, MemPort>,
+}
+
+impl Keeper {
+    fn perform(&mut self, id: EffectId, effect: Effect) -> Done {
+        let mut done = Done { id, result: Ok(EffectOutput::Done), handles: None, warnings: Vec::new() };
+        match effect {
+            Effect::OpenPort { index, spec } => match self.open(index, &spec) {
+                Ok((facts, handles, warnings)) => {
+                    done.result = Ok(EffectOutput::Opened(facts));
+                    done.handles = Some((index, handles));
+                    done.warnings = warnings;
+                }
+                Err(error) => done.result = Err(error),
+            },
+            Effect::ClosePort { index, delete } => done.result = self.close(index, delete),
+            Effect::SetDevice { index, change } => done.result = self.set(index, &change),
+            Effect::RestoreDevice(port) => done.result = restore(&port),
+            Effect::SaveState(state) => {
+                done.result = save(&self.state_file, &state)
+                    .map(|()| EffectOutput::Done)
+                    .map_err(|e| io_error("write the state file", &self.state_file.display().to_string(), &e));
+            }
+            Effect::AttachPort { .. }
+            | Effect::DetachPort { .. }
+            | Effect::Publish(_)
+            | Effect::CountVlans { .. } => {
+                unreachable!("the control thread does these itself");
+            }
+        }
+        done
+    }
+
+    fn open(
+        &mut self,
+        index: PortIndex,
+        spec: &OpenSpec,
+    ) -> Result<(PortFacts, Handles, Vec<String>), EffectError> {
+        if spec.kind == OpenKind::Mem {
+            let port = MemPort::new(vswitch_core::port::TxCaps::ALL);
+            let tx = (0..self.workers).map(|_| port.tx()).collect();
+            let handles = Handles { rx: vec![port.rx()], tx };
+            self.mem.insert(index, port);
+            let facts =
+                PortFacts { mtu: spec.device.mtu.into(), running: true, ..PortFacts::default() };
+            return Ok((facts, handles, Vec::new()));
+        }
+        let mut netns = None;
+        let opened = match &spec.kind {
+            OpenKind::Nic { device, ring_slots } => {
+                let mut nic = NicSpec::new(device);
+                nic.queues = spec.queues;
+                nic.workers = self.workers;
+                nic.ring_slots = ring_slots.unwrap_or(nic.ring_slots);
+                nic.before = spec.found.as_ref().and_then(|found| serde_json::from_str(&found.0).ok());
+                // A device with a larger MTU keeps it: the bridge's rule is about what leaves.
+                let present = link::by_name(device).ok().flatten().map(|l| l.mtu);
+                nic.mtu = present.filter(|mtu| *mtu < spec.device.mtu.into()).map(|_| spec.device.mtu.into());
+                open_nic(&nic)
+            }
+            OpenKind::Tap { netns: place, persistent, owner, group } => {
+                netns = place.as_deref().map(open_netns).transpose()?;
+                let mut tap = self.tap_spec(spec);
+                tap.persistent = *persistent;
+                tap.owner = *owner;
+                tap.group = *group;
+                tap.netns = place.as_deref().map(open_netns).transpose()?;
+                open_tap(&tap)
+            }
+            OpenKind::Host | OpenKind::Mem => open_tap(&self.tap_spec(spec)),
+        };
+        let OpenedPort { rx, tx, facts, keep, mut warnings, .. } =
+            opened.map_err(|error| port_error(&error))?;
+        if spec.kind == OpenKind::Host {
+            for cidr in &spec.device.addresses {
+                addr::add(facts.ifindex, prefix(cidr))
+                    .map_err(|e| io_error(&format!("give the address {cidr} to"), &spec.name, &e))?;
+            }
+            if let Some(gateway) = spec.device.gateway {
+                if let Err(error) = addr::set_default_route(facts.ifindex, gateway) {
+                    warnings.push(format!("no default route by {gateway}: {error}"));
+                }
+            }
+        }
+        let found = keep.before().and_then(|before| serde_json::to_string(before).ok());
+        let told = PortFacts {
+            ifindex: Some(facts.ifindex),
+            mac: facts.mac,
+            mtu: facts.mtu,
+            running: facts.carrier || !matches!(spec.kind, OpenKind::Nic { .. }),
+            speed_mbps: facts.speed_mbps,
+            found: found.map(FoundState),
+        };
+        tracing::info!(
+            port = spec.name, method = facts.method, memory = facts.memory_bytes, "port opened"
+        );
+        self.keeps.insert(index, (spec.name.clone(), keep, facts.ifindex, netns));
+        Ok((told, Handles { rx, tx }, warnings))
+    }
+
+    fn tap_spec(&self, spec: &OpenSpec) -> TapSpec {
+        let mut tap = TapSpec::new(&spec.name);
+        tap.mac = spec.device.mac;
+        tap.mtu = Some(spec.device.mtu.into());
+        tap.queues = spec.queues;
+        tap.workers = self.workers;
+        tap.up = spec.device.up;
+        tap
+    }
+
+    fn close(&mut self, index: PortIndex, delete: bool) -> Result<EffectOutput, EffectError> {
+        self.mem.remove(&index);
+        let Some((name, keep, ifindex, netns)) = self.keeps.remove(&index) else {
+            return Ok(EffectOutput::Done);
+        };
+        keep.close().map_err(|error| port_error(&error))?;
+        if delete {
+            let gone = within(netns.as_ref(), || match link::by_index(ifindex)? {
+                Some(_) => link::delete(ifindex),
+                None => Ok(()),
+            });
+            gone.map_err(|e| io_error("delete the device of", &name, &e))?;
+        }
+        Ok(EffectOutput::Done)
+    }
+
+    fn set(&self, index: PortIndex, change: &DeviceChange) -> Result<EffectOutput, EffectError> {
+        let Some((name, _, ifindex, netns)) = self.keeps.get(&index) else {
+            return Ok(EffectOutput::Done);
+        };
+        let ifindex = *ifindex;
+        let set = |what: &str, work: &(dyn Fn() -> io::Result<()> + Sync)| {
+            within(netns.as_ref(), work).map_err(|e| io_error(what, name, &e))
+        };
+        if let Some(mtu) = change.mtu {
+            set("set the MTU of", &|| link::set_mtu(ifindex, mtu.into()))?;
+        }
+        if let Some(mac) = change.mac {
+            set("set the address of", &|| link::set_mac(ifindex, mac))?;
+        }
+        if let Some(up) = change.up {
+            set("switch", &|| link::set_up(ifindex, up))?;
+        }
+        if let Some(addresses) = &change.addresses {
+            if let Some(gateway) = addresses.remove_gateway {
+                set("take the default route from", &|| addr::remove_default_route(ifindex, gateway))?;
+            }
+            for cidr in &addresses.remove {
+                set("take an address from", &|| addr::remove(ifindex, prefix(cidr)))?;
+            }
+            for cidr in &addresses.add {
+                set("give an address to", &|| addr::add(ifindex, prefix(cidr)))?;
+            }
+            if let Some(gateway) = addresses.add_gateway {
+                set("give the default route to", &|| addr::set_default_route(ifindex, gateway))?;
+            }
+        }
+        Ok(EffectOutput::Done)
+    }
+
+    fn give_everything_back(&mut self) {
+        for (_, (name, keep, ..)) in self.keeps.drain() {
+            if let Err(error) = keep.close() {
+                tracing::warn!(port = name, error = error.chain(), "a device could not be put back");
+            }
+        }
+    }
+}
+
+fn within(netns: Option<&NetNs>, work: impl FnOnce() -> io::Result<()> + Send) -> io::Result<()> {
+    match netns {
+        Some(netns) => netns.run(work),
+        None => work(),
+    }
+}
+
+fn open_netns(place: &str) -> Result<NetNs, EffectError> {
+    let path =
+        if place.starts_with('/') { PathBuf::from(place) } else { Path::new("/run/netns").join(place) };
+    NetNs::open(&path).map_err(|error| EffectError {
+        hint: Some("`ip netns list` shows the namespaces that have a name".to_owned()),
+        ..io_error("open the network namespace", &path.display().to_string(), &error)
+    })
+}
+
+fn prefix(cidr: &Cidr) -> IpPrefix {
+    // The text of one is the text of the other; a configured address has been checked.
+    let text = cidr.to_string();
+    let (addr, len) = text.split_once('/').unwrap_or((&text, "32"));
+    IpPrefix {
+        addr: addr.parse().unwrap_or(IpAddr::from([0, 0, 0, 0])),
+        len: len.parse().unwrap_or(32),
+    }
+}
+
+/// Puts back what an earlier daemon left changed.
+fn restore(port: &AttachedPort) -> Result<EffectOutput, EffectError> {
+    if let Some(found) = &port.found {
+        let before: DeviceBefore = serde_json::from_str(&found.0).map_err(|error| EffectError {
+            operation: format!("read the former state of {}", port.name),
+            errno: 0,
+            errno_name: String::new(),
+            message: error.to_string(),
+            hint: None,
+        })?;
+        nic::restore(&before).map_err(|error| port_error(&error))?;
+    }
+    Ok(EffectOutput::Done)
+}
+
+/// Writes the state file so that it is whole at every moment.
+fn save(path: &Path, state: &AttachedState) -> io::Result<()> {
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder)?;
+    }
+    let draft = path.with_extension("new");
+    std::fs::write(&draft, serde_json::to_vec_pretty(state)?)?;
+    std::fs::rename(&draft, path)
+}
+
+/// What an earlier daemon wrote down; nothing when there is no file, or it says nothing usable.
+#[must_use]
+pub fn recovered(path: &Path) -> AttachedState {
+    let Ok(bytes) = std::fs::read(path) else { return AttachedState::default() };
+    serde_json::from_slice(&bytes).unwrap_or_else(|error| {
+        tracing::warn!(file = %path.display(), %error, "the state file of an earlier daemon is not usable");
+        AttachedState::default()
+    })
+}
+
+fn io_error(what: &str, object: &str, error: &io::Error) -> EffectError {
+    let errno = error.raw_os_error().unwrap_or(0);
+    EffectError {
+        operation: format!("{what} {object}"),
+        errno,
+        errno_name: vswitch_api::error::errno_name(errno).unwrap_or_default().to_owned(),
+        message: error.to_string(),
+        hint: None,
+    }
+}
+
+fn port_error(error: &PortError) -> EffectError {
+    let errno = match &error.source {
+        PortCause::Missing | PortCause::Gone => 19,
+        PortCause::Busy | PortCause::NameTaken { .. } => 16,
+        PortCause::Denied => 1,
+        PortCause::Os(error) => error.raw_os_error().unwrap_or(0),
+        _ => 0,
+    };
+    EffectError {
+        operation: format!("{} of port {}", error.op, error.port),
+        errno,
+        errno_name: vswitch_api::error::errno_name(errno).unwrap_or_default().to_owned(),
+        message: error.source.to_string(),
+        hint: error.hint.clone(),
+    }
+}
+
