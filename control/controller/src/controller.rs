@@ -197,7 +197,9 @@ impl Controller {
         links: Vec<crate::facts::Link>,
         now: Instant,
     ) -> Result<Self, Vec<ConfigError>> {
-        let mut facts = Facts { mem_ports: settings.mem_ports, machine: settings.machine, ..Facts::default() };
+        let mut facts = Facts::default();
+        facts.mem_ports = settings.mem_ports;
+        facts.machine = settings.machine;
         for link in links {
             facts.insert(link);
         }

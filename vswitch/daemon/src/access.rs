@@ -9,7 +9,7 @@ use vswitch_api::{ApiError, Request, Role};
 
 /// The process at the other end, as it was when it connected.
 #[derive(Clone, Copy, Debug)]
-pub struct Peer {
+pub(crate) struct Peer {
     /// Its user.
     pub uid: u32,
     /// Its process, for the log.
@@ -20,7 +20,7 @@ pub struct Peer {
 
 /// The groups that count.
 #[derive(Clone, Debug)]
-pub struct Access {
+pub(crate) struct Access {
     own_uid: u32,
     admin_group: String,
     admin_gid: Option<u32>,
@@ -30,7 +30,7 @@ pub struct Access {
 impl Access {
     /// Looks the groups up in `/etc/group`; one that is not there gives nobody a role.
     #[must_use]
-    pub fn new(admin_group: &str, monitor_group: &str) -> Self {
+    pub(crate) fn new(admin_group: &str, monitor_group: &str) -> Self {
         let file = std::fs::read_to_string(Path::new("/etc/group")).unwrap_or_default();
         Self {
             own_uid: rustix::process::geteuid().as_raw(),
@@ -42,13 +42,13 @@ impl Access {
 
     /// The group that the socket is given to: both groups may connect, so the wider one.
     #[must_use]
-    pub fn socket_gid(&self) -> Option<u32> {
+    pub(crate) fn socket_gid(&self) -> Option<u32> {
         self.admin_gid
     }
 
     /// Whether members of another group than the socket's must be able to connect.
     #[must_use]
-    pub const fn has_monitors(&self) -> bool {
+    pub(crate) const fn has_monitors(&self) -> bool {
         self.monitor_gid.is_some()
     }
 
@@ -56,7 +56,7 @@ impl Access {
     ///
     /// # Errors
     /// When the system does not tell.
-    pub fn peer(&self, socket: impl AsFd) -> std::io::Result<Peer> {
+    pub(crate) fn peer(&self, socket: impl AsFd) -> std::io::Result<Peer> {
         let credentials = rustix::net::sockopt::socket_peercred(&socket)?;
         let uid = credentials.uid.as_raw();
         // Without the list (an old kernel, more than a thousand groups) the primary group counts alone.
@@ -70,21 +70,27 @@ impl Access {
         } else {
             Role::Anyone
         };
-        Ok(Peer { uid, pid: credentials.pid.as_raw_pid(), role })
+        Ok(Peer {
+            uid,
+            pid: credentials.pid.as_raw_pid(),
+            role,
+        })
     }
 
     /// Whether `peer` may make `request`.
     ///
     /// # Errors
     /// `PermissionDenied`, with the group to join.
-    pub fn check(&self, peer: &Peer, request: &Request) -> Result<(), ApiError> {
+    pub(crate) fn check(&self, peer: &Peer, request: &Request) -> Result<(), ApiError> {
         if peer.role >= request.role() {
             return Ok(());
         }
         let group = &self.admin_group;
         Err(ApiError::PermissionDenied {
             message: format!("user {} may not call {}", peer.uid, request.method()),
-            hint: Some(format!("run it as root, or join the group: usermod -aG {group} USER")),
+            hint: Some(format!(
+                "run it as root, or join the group: usermod -aG {group} USER"
+            )),
         })
     }
 }
@@ -93,7 +99,9 @@ impl Access {
 fn gid_of(file: &str, name: &str) -> Option<u32> {
     file.lines().find_map(|line| {
         let mut fields = line.split(':');
-        (fields.next()? == name).then(|| fields.nth(1)?.parse().ok()).flatten()
+        (fields.next()? == name)
+            .then(|| fields.nth(1)?.parse().ok())
+            .flatten()
     })
 }
 
@@ -103,7 +111,8 @@ mod tests {
 
     #[test]
     fn groups_are_found_by_their_whole_name() {
-        let file = "root:x:0:\nvswitch-view:x:995:bob\nvswitch:x:996:alice,bob\nbroken\nnonum:x::\n";
+        let file =
+            "root:x:0:\nvswitch-view:x:995:bob\nvswitch:x:996:alice,bob\nbroken\nnonum:x::\n";
         assert_eq!(gid_of(file, "vswitch"), Some(996));
         assert_eq!(gid_of(file, "vswitch-view"), Some(995));
         assert_eq!(gid_of(file, "vswit"), None);

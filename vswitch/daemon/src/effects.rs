@@ -26,7 +26,7 @@ use vswitch_io::{
 
 /// Something for the thread to do.
 #[derive(Debug)]
-pub enum Job {
+pub(crate) enum Job {
     /// An effect of the controller.
     Do(EffectId, Effect),
     /// Handles that the workers gave back: dropping them unmaps rings and closes sockets.
@@ -37,7 +37,7 @@ pub enum Job {
 
 /// What became of an effect.
 #[derive(Debug)]
-pub struct Done {
+pub(crate) struct Done {
     /// Which one.
     pub id: EffectId,
     /// For the controller.
@@ -50,7 +50,7 @@ pub struct Done {
 
 /// The control thread's end.
 #[derive(Debug)]
-pub struct Effects {
+pub(crate) struct Effects {
     jobs: Sender<Job>,
     done: Receiver<Done>,
     thread: Option<JoinHandle<()>>,
@@ -62,35 +62,46 @@ impl Effects {
     ///
     /// # Errors
     /// When the thread cannot be started.
-    pub fn start(
+    pub(crate) fn start(
         workers: u16,
         state_file: PathBuf,
         wake: impl Fn() + Send + 'static,
     ) -> io::Result<Self> {
         let (jobs, inbox) = unbounded();
         let (outbox, done) = unbounded();
-        let thread = std::thread::Builder::new().name("effects".to_owned()).spawn(move || {
-            let mut keeper = Keeper { workers, state_file, keeps: HashMap::new(), mem: HashMap::new() };
-            while let Ok(job) = inbox.recv() {
-                match job {
-                    Job::Do(id, effect) => {
-                        let done = keeper.perform(id, effect);
-                        if outbox.send(done).is_err() {
-                            break;
+        let thread = std::thread::Builder::new()
+            .name("effects".to_owned())
+            .spawn(move || {
+                let mut keeper = Keeper {
+                    workers,
+                    state_file,
+                    keeps: HashMap::new(),
+                    mem: HashMap::new(),
+                };
+                while let Ok(job) = inbox.recv() {
+                    match job {
+                        Job::Do(id, effect) => {
+                            let done = keeper.perform(id, effect);
+                            if outbox.send(done).is_err() {
+                                break;
+                            }
+                            wake();
                         }
-                        wake();
+                        Job::Drop(retired) => drop(retired),
+                        Job::End => break,
                     }
-                    Job::Drop(retired) => drop(retired),
-                    Job::End => break,
                 }
-            }
-            keeper.give_everything_back();
-        })?;
-        Ok(Self { jobs, done, thread: Some(thread) })
+                keeper.give_everything_back();
+            })?;
+        Ok(Self {
+            jobs,
+            done,
+            thread: Some(thread),
+        })
     }
 
     /// Hands a job over.
-    pub fn post(&self, job: Job) {
+    pub(crate) fn post(&self, job: Job) {
         if self.jobs.send(job).is_err() {
             tracing::error!("the effects thread has ended");
         }
@@ -98,12 +109,12 @@ impl Effects {
 
     /// The next answer.
     #[must_use]
-    pub fn take_done(&self) -> Option<Done> {
+    pub(crate) fn take_done(&self) -> Option<Done> {
         self.done.try_recv().ok()
     }
 
     /// Ends the thread after what it has to do, and waits for it.
-    pub fn end(&mut self) {
+    pub(crate) fn end(&mut self) {
         self.post(Job::End);
         if let Some(thread) = self.thread.take() {
             // A panic has taken the process with it (panic = abort).
@@ -122,7 +133,12 @@ struct Keeper {
 
 impl Keeper {
     fn perform(&mut self, id: EffectId, effect: Effect) -> Done {
-        let mut done = Done { id, result: Ok(EffectOutput::Done), handles: None, warnings: Vec::new() };
+        let mut done = Done {
+            id,
+            result: Ok(EffectOutput::Done),
+            handles: None,
+            warnings: Vec::new(),
+        };
         match effect {
             Effect::OpenPort { index, spec } => match self.open(index, &spec) {
                 Ok((facts, handles, warnings)) => {
@@ -138,7 +154,13 @@ impl Keeper {
             Effect::SaveState(state) => {
                 done.result = save(&self.state_file, &state)
                     .map(|()| EffectOutput::Done)
-                    .map_err(|e| io_error("write the state file", &self.state_file.display().to_string(), &e));
+                    .map_err(|e| {
+                        io_error(
+                            "write the state file",
+                            &self.state_file.display().to_string(),
+                            &e,
+                        )
+                    });
             }
             Effect::AttachPort { .. }
             | Effect::DetachPort { .. }
@@ -158,10 +180,16 @@ impl Keeper {
         if spec.kind == OpenKind::Mem {
             let port = MemPort::new(vswitch_core::port::TxCaps::ALL);
             let tx = (0..self.workers).map(|_| port.tx()).collect();
-            let handles = Handles { rx: vec![port.rx()], tx };
+            let handles = Handles {
+                rx: vec![port.rx()],
+                tx,
+            };
             self.mem.insert(index, port);
-            let facts =
-                PortFacts { mtu: spec.device.mtu.into(), running: true, ..PortFacts::default() };
+            let facts = PortFacts {
+                mtu: spec.device.mtu.into(),
+                running: true,
+                ..PortFacts::default()
+            };
             return Ok((facts, handles, Vec::new()));
         }
         let mut netns = None;
@@ -171,13 +199,23 @@ impl Keeper {
                 nic.queues = spec.queues;
                 nic.workers = self.workers;
                 nic.ring_slots = ring_slots.unwrap_or(nic.ring_slots);
-                nic.before = spec.found.as_ref().and_then(|found| serde_json::from_str(&found.0).ok());
+                nic.before = spec
+                    .found
+                    .as_ref()
+                    .and_then(|found| serde_json::from_str(&found.0).ok());
                 // A device with a larger MTU keeps it: the bridge's rule is about what leaves.
                 let present = link::by_name(device).ok().flatten().map(|l| l.mtu);
-                nic.mtu = present.filter(|mtu| *mtu < spec.device.mtu.into()).map(|_| spec.device.mtu.into());
+                nic.mtu = present
+                    .filter(|mtu| *mtu < spec.device.mtu.into())
+                    .map(|_| spec.device.mtu.into());
                 open_nic(&nic)
             }
-            OpenKind::Tap { netns: place, persistent, owner, group } => {
+            OpenKind::Tap {
+                netns: place,
+                persistent,
+                owner,
+                group,
+            } => {
                 netns = place.as_deref().map(open_netns).transpose()?;
                 let mut tap = self.tap_spec(spec);
                 tap.persistent = *persistent;
@@ -188,12 +226,19 @@ impl Keeper {
             }
             OpenKind::Host | OpenKind::Mem => open_tap(&self.tap_spec(spec)),
         };
-        let OpenedPort { rx, tx, facts, keep, mut warnings, .. } =
-            opened.map_err(|error| port_error(&error))?;
+        let OpenedPort {
+            rx,
+            tx,
+            facts,
+            keep,
+            mut warnings,
+            ..
+        } = opened.map_err(|error| port_error(&error))?;
         if spec.kind == OpenKind::Host {
             for cidr in &spec.device.addresses {
-                addr::add(facts.ifindex, prefix(cidr))
-                    .map_err(|e| io_error(&format!("give the address {cidr} to"), &spec.name, &e))?;
+                addr::add(facts.ifindex, prefix(cidr)).map_err(|e| {
+                    io_error(&format!("give the address {cidr} to"), &spec.name, &e)
+                })?;
             }
             if let Some(gateway) = spec.device.gateway {
                 if let Err(error) = addr::set_default_route(facts.ifindex, gateway) {
@@ -201,7 +246,9 @@ impl Keeper {
                 }
             }
         }
-        let found = keep.before().and_then(|before| serde_json::to_string(before).ok());
+        let found = keep
+            .before()
+            .and_then(|before| serde_json::to_string(before).ok());
         let told = PortFacts {
             ifindex: Some(facts.ifindex),
             mac: facts.mac,
@@ -211,9 +258,13 @@ impl Keeper {
             found: found.map(FoundState),
         };
         tracing::info!(
-            port = spec.name, method = facts.method, memory = facts.memory_bytes, "port opened"
+            port = spec.name,
+            method = facts.method,
+            memory = facts.memory_bytes,
+            "port opened"
         );
-        self.keeps.insert(index, (spec.name.clone(), keep, facts.ifindex, netns));
+        self.keeps
+            .insert(index, (spec.name.clone(), keep, facts.ifindex, netns));
         Ok((told, Handles { rx, tx }, warnings))
     }
 
@@ -262,16 +313,22 @@ impl Keeper {
         }
         if let Some(addresses) = &change.addresses {
             if let Some(gateway) = addresses.remove_gateway {
-                set("take the default route from", &|| addr::remove_default_route(ifindex, gateway))?;
+                set("take the default route from", &|| {
+                    addr::remove_default_route(ifindex, gateway)
+                })?;
             }
             for cidr in &addresses.remove {
-                set("take an address from", &|| addr::remove(ifindex, prefix(cidr)))?;
+                set("take an address from", &|| {
+                    addr::remove(ifindex, prefix(cidr))
+                })?;
             }
             for cidr in &addresses.add {
                 set("give an address to", &|| addr::add(ifindex, prefix(cidr)))?;
             }
             if let Some(gateway) = addresses.add_gateway {
-                set("give the default route to", &|| addr::set_default_route(ifindex, gateway))?;
+                set("give the default route to", &|| {
+                    addr::set_default_route(ifindex, gateway)
+                })?;
             }
         }
         Ok(EffectOutput::Done)
@@ -280,7 +337,11 @@ impl Keeper {
     fn give_everything_back(&mut self) {
         for (_, (name, keep, ..)) in self.keeps.drain() {
             if let Err(error) = keep.close() {
-                tracing::warn!(port = name, error = error.chain(), "a device could not be put back");
+                tracing::warn!(
+                    port = name,
+                    error = error.chain(),
+                    "a device could not be put back"
+                );
             }
         }
     }
@@ -294,11 +355,18 @@ fn within(netns: Option<&NetNs>, work: impl FnOnce() -> io::Result<()> + Send) -
 }
 
 fn open_netns(place: &str) -> Result<NetNs, EffectError> {
-    let path =
-        if place.starts_with('/') { PathBuf::from(place) } else { Path::new("/run/netns").join(place) };
+    let path = if place.starts_with('/') {
+        PathBuf::from(place)
+    } else {
+        Path::new("/run/netns").join(place)
+    };
     NetNs::open(&path).map_err(|error| EffectError {
         hint: Some("`ip netns list` shows the namespaces that have a name".to_owned()),
-        ..io_error("open the network namespace", &path.display().to_string(), &error)
+        ..io_error(
+            "open the network namespace",
+            &path.display().to_string(),
+            &error,
+        )
     })
 }
 
@@ -339,8 +407,10 @@ fn save(path: &Path, state: &AttachedState) -> io::Result<()> {
 
 /// What an earlier daemon wrote down; nothing when there is no file, or it says nothing usable.
 #[must_use]
-pub fn recovered(path: &Path) -> AttachedState {
-    let Ok(bytes) = std::fs::read(path) else { return AttachedState::default() };
+pub(crate) fn recovered(path: &Path) -> AttachedState {
+    let Ok(bytes) = std::fs::read(path) else {
+        return AttachedState::default();
+    };
     serde_json::from_slice(&bytes).unwrap_or_else(|error| {
         tracing::warn!(file = %path.display(), %error, "the state file of an earlier daemon is not usable");
         AttachedState::default()
@@ -352,7 +422,9 @@ fn io_error(what: &str, object: &str, error: &io::Error) -> EffectError {
     EffectError {
         operation: format!("{what} {object}"),
         errno,
-        errno_name: vswitch_api::error::errno_name(errno).unwrap_or_default().to_owned(),
+        errno_name: vswitch_api::error::errno_name(errno)
+            .unwrap_or_default()
+            .to_owned(),
         message: error.to_string(),
         hint: None,
     }
@@ -369,9 +441,10 @@ fn port_error(error: &PortError) -> EffectError {
     EffectError {
         operation: format!("{} of port {}", error.op, error.port),
         errno,
-        errno_name: vswitch_api::error::errno_name(errno).unwrap_or_default().to_owned(),
+        errno_name: vswitch_api::error::errno_name(errno)
+            .unwrap_or_default()
+            .to_owned(),
         message: error.source.to_string(),
         hint: error.hint.clone(),
     }
 }
-

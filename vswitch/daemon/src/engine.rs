@@ -21,7 +21,7 @@ use vswitch_io::{Poller, Waker};
 
 /// The queues and handles of one opened port.
 #[derive(Debug, Default)]
-pub struct Handles {
+pub(crate) struct Handles {
     /// Receive queues.
     pub rx: Vec<Box<dyn PortRx>>,
     /// One transmit handle for each worker.
@@ -37,7 +37,7 @@ struct Thread {
 }
 
 /// See the module.
-pub struct Engine {
+pub(crate) struct Engine {
     publisher: Publisher,
     threads: Vec<Thread>,
     outbox: Arc<Outbox>,
@@ -53,7 +53,7 @@ impl Engine {
     ///
     /// # Errors
     /// When a thread or its poller cannot be made.
-    pub fn start(
+    pub(crate) fn start(
         count: usize,
         waiting: Waiting,
         clock: Clock,
@@ -70,7 +70,8 @@ impl Engine {
             // Core 0 is left to the host where there is another.
             let cpu = (count < cores).then_some(cores - 1 - number);
             let worker = Worker::new(mail_rx, Arc::clone(&outbox));
-            let (outbox, thread_stats, control) = (Arc::clone(&outbox), Arc::clone(&stats), control());
+            let (outbox, thread_stats, control) =
+                (Arc::clone(&outbox), Arc::clone(&stats), control());
             let join = std::thread::Builder::new().name(format!("worker-{number}")).spawn(move || {
                 if let Some(cpu) = cpu {
                     pin(cpu);
@@ -82,7 +83,13 @@ impl Engine {
                     tracing::error!(worker = number, %error, "forwarding thread ended: cannot wait for frames");
                 }
             })?;
-            threads.push(Thread { waker, stats, cpu, queues: 0, join: Some(join) });
+            threads.push(Thread {
+                waker,
+                stats,
+                cpu,
+                queues: 0,
+                join: Some(join),
+            });
             mailboxes.push(mail_tx);
         }
         Ok(Self {
@@ -95,20 +102,14 @@ impl Engine {
         })
     }
 
-    /// How many workers there are: ports are opened with a transmit handle for each.
-    #[must_use]
-    pub fn workers(&self) -> usize {
-        self.threads.len()
-    }
-
     /// Punts and events of the workers.
     #[must_use]
-    pub fn outbox(&self) -> &Arc<Outbox> {
+    pub(crate) fn outbox(&self) -> &Arc<Outbox> {
         &self.outbox
     }
 
     /// Hands a port to the workers: every worker can send on it, its queues go to those with fewest.
-    pub fn attach(&mut self, port: PortIndex, handles: Handles) {
+    pub(crate) fn attach(&mut self, port: PortIndex, handles: Handles) {
         let workers = self.threads.len();
         let counters = self
             .counters
@@ -122,7 +123,9 @@ impl Engine {
         }
         let mut placed = vec![0; workers];
         for rx in handles.rx {
-            let least = (0..workers).min_by_key(|w| self.threads[*w].queues).unwrap_or(0);
+            let least = (0..workers)
+                .min_by_key(|w| self.threads[*w].queues)
+                .unwrap_or(0);
             self.threads[least].queues += 1;
             placed[least] += 1;
             self.publisher.workers()[least].post(WorkerCommand::AddQueue { port, rx });
@@ -131,51 +134,62 @@ impl Engine {
         self.wake_all();
     }
 
-    /// Asks the workers for a port's queues and handles. [`Self::collect`] tells when all are back.
-    pub fn detach(&mut self, port: PortIndex) {
+    /// Asks the workers for a port's queues and handles. True when there is nothing to wait for; else
+    /// [`Self::collect`] tells when all are back.
+    pub(crate) fn detach(&mut self, port: PortIndex) -> bool {
         let (placed, txs) = self.placed.remove(&port).unwrap_or_default();
         for (thread, queues) in self.threads.iter_mut().zip(&placed) {
             thread.queues -= queues;
         }
         let awaited = placed.iter().sum::<usize>() + txs;
-        self.leaving.insert(port, awaited);
+        if awaited > 0 {
+            self.leaving.insert(port, awaited);
+        }
         for mailbox in self.publisher.workers() {
             mailbox.post(WorkerCommand::RemoveQueues { port });
             mailbox.post(WorkerCommand::RemoveTx { port });
         }
         self.wake_all();
+        awaited == 0
     }
 
     /// Forgets a port's numbers: its index may be given to another.
-    pub fn forget(&mut self, port: PortIndex) {
+    pub(crate) fn forget(&mut self, port: PortIndex) {
         self.counters.remove(&port);
     }
 
     /// Sends a configuration to all workers.
-    pub fn publish(&mut self, snapshot: &Arc<Snapshot>) {
+    pub(crate) fn publish(&mut self, snapshot: &Arc<Snapshot>) {
         self.publisher.publish(snapshot);
         self.wake_all();
     }
 
     /// Counts frames of these VLANs on a port from now on.
-    pub fn count_vlans(&self, port: PortIndex, vids: impl Iterator<Item = Vid>) {
-        let counters = self.counters.get(&port).map(Vec::as_slice).unwrap_or_default();
+    pub(crate) fn count_vlans(&self, port: PortIndex, vids: impl Iterator<Item = Vid>) {
+        let counters = self
+            .counters
+            .get(&port)
+            .map(Vec::as_slice)
+            .unwrap_or_default();
         for vid in vids {
             counters.iter().for_each(|c| c.count_vlan(vid));
         }
     }
 
     /// Starts or ends a capture on a port.
-    pub fn set_tap(&self, port: PortIndex, tap: Option<&Arc<CaptureTap>>) {
+    pub(crate) fn set_tap(&self, port: PortIndex, tap: Option<&Arc<CaptureTap>>) {
         for mailbox in self.publisher.workers() {
-            mailbox.post(WorkerCommand::SetTap { port, tap: tap.map(Arc::clone) });
+            mailbox.post(WorkerCommand::SetTap {
+                port,
+                tap: tap.map(Arc::clone),
+            });
         }
         self.wake_all();
     }
 
     /// What the workers gave back and how far they are: the generation that all observed, ports of
     /// which everything is back, and what came back: to be dropped where that may block.
-    pub fn collect(&mut self) -> (Generation, Vec<PortIndex>, Vec<Retired>) {
+    pub(crate) fn collect(&mut self) -> (Generation, Vec<PortIndex>, Vec<Retired>) {
         let (mut complete, mut back) = (Vec::new(), Vec::new());
         for mailbox in self.publisher.workers() {
             while let Some(retired) = mailbox.take_retired() {
@@ -197,7 +211,7 @@ impl Engine {
 
     /// A port's numbers over all workers.
     #[must_use]
-    pub fn totals(&self, port: PortIndex) -> PortTotals {
+    pub(crate) fn totals(&self, port: PortIndex) -> PortTotals {
         let mut sum = PortTotals::default();
         for counters in self.counters.get(&port).into_iter().flatten() {
             counters.add_to(&mut sum);
@@ -207,23 +221,30 @@ impl Engine {
 
     /// Frames in, bytes in, frames out, bytes out of a port in one VLAN; `None` when not counted.
     #[must_use]
-    pub fn vlan_totals(&self, port: PortIndex, vid: Vid) -> Option<[u64; 4]> {
+    pub(crate) fn vlan_totals(&self, port: PortIndex, vid: Vid) -> Option<[u64; 4]> {
         let mut sum = [0; 4];
         for counters in self.counters.get(&port)? {
             let vlan = counters.vlan(vid)?;
-            let row = [&vlan.frames_in, &vlan.bytes_in, &vlan.frames_out, &vlan.bytes_out];
-            sum.iter_mut().zip(row).for_each(|(sum, counter)| *sum += counter.read());
+            let row = [
+                &vlan.frames_in,
+                &vlan.bytes_in,
+                &vlan.frames_out,
+                &vlan.bytes_out,
+            ];
+            sum.iter_mut()
+                .zip(row)
+                .for_each(|(sum, counter)| *sum += counter.read());
         }
         Some(sum)
     }
 
     /// Each worker's core and statistics.
-    pub fn thread_stats(&self) -> impl Iterator<Item = (Option<usize>, &ThreadStats)> {
+    pub(crate) fn thread_stats(&self) -> impl Iterator<Item = (Option<usize>, &ThreadStats)> {
         self.threads.iter().map(|t| (t.cpu, &*t.stats))
     }
 
     /// Stops all workers and waits for them; what they held is dropped.
-    pub fn stop(&mut self) {
+    pub(crate) fn stop(&mut self) {
         for mailbox in self.publisher.workers() {
             mailbox.post(WorkerCommand::Stop);
         }

@@ -16,7 +16,7 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 use vswitch_api::varlink::{Call, MessageReader, Reply, encode};
 use vswitch_api::{ApiError, Request};
-use vswitch_base::{Duration, Instant};
+use vswitch_base::Instant;
 
 /// Connections at a time.
 const CLIENTS_MAX: usize = 256;
@@ -37,14 +37,14 @@ const ROUNDS_MAX: usize = 64;
 
 /// One call that waits for its reply.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub struct CallId {
+pub(crate) struct CallId {
     connection: usize,
     serial: u64,
 }
 
 /// A call that passed all checks.
 #[derive(Debug)]
-pub struct Incoming {
+pub(crate) struct Incoming {
     /// To be named in the reply.
     pub id: CallId,
     /// Who calls.
@@ -75,7 +75,7 @@ struct Connection {
 }
 
 /// See the module.
-pub struct Server {
+pub(crate) struct Server {
     listener: UnixListener,
     path: PathBuf,
     access: Access,
@@ -92,7 +92,7 @@ impl Server {
     ///
     /// # Errors
     /// When it cannot be registered.
-    pub fn new(
+    pub(crate) fn new(
         mut listener: UnixListener,
         path: &Path,
         access: Access,
@@ -115,7 +115,7 @@ impl Server {
     }
 
     /// Accepts whoever waits.
-    pub fn accept(&mut self, registry: &Registry, now: Instant) {
+    pub(crate) fn accept(&mut self, registry: &Registry, now: Instant) {
         loop {
             match self.listener.accept() {
                 Ok((stream, _)) => {
@@ -133,7 +133,12 @@ impl Server {
         }
     }
 
-    fn welcome(&mut self, mut stream: UnixStream, registry: &Registry, now: Instant) -> io::Result<()> {
+    fn welcome(
+        &mut self,
+        mut stream: UnixStream,
+        registry: &Registry,
+        now: Instant,
+    ) -> io::Result<()> {
         if self.connections.len() >= CLIENTS_MAX && !self.make_room(registry) {
             let busy = ApiError::Busy {
                 message: format!("{CLIENTS_MAX} clients are connected"),
@@ -148,7 +153,11 @@ impl Server {
         let peer = self.access.peer(&stream)?;
         let token = self.next_token;
         self.next_token += 1;
-        registry.register(&mut stream, Token(token), Interest::READABLE | Interest::WRITABLE)?;
+        registry.register(
+            &mut stream,
+            Token(token),
+            Interest::READABLE | Interest::WRITABLE,
+        )?;
         let connection = Connection {
             stream,
             peer,
@@ -183,12 +192,18 @@ impl Server {
     }
 
     /// A connection's descriptor is ready.
-    pub fn ready(&mut self, event: &Event, registry: &Registry, now: Instant) {
+    pub(crate) fn ready(&mut self, event: &Event, registry: &Registry, now: Instant) {
         let token = event.token().0;
-        let Some(connection) = self.connections.get_mut(&token) else { return };
+        let Some(connection) = self.connections.get_mut(&token) else {
+            return;
+        };
         connection.readable |= event.is_readable() || event.is_read_closed();
         let lost = event.is_error() || (event.is_read_closed() && event.is_write_closed());
-        let alive = if event.is_writable() { self.flush(token) } else { true };
+        let alive = if event.is_writable() {
+            self.flush(token)
+        } else {
+            true
+        };
         let alive = alive && self.read(token, now);
         if !alive || lost {
             self.close(token, registry);
@@ -196,7 +211,7 @@ impl Server {
     }
 
     /// Goes on with connections that had more to say than their turn allowed.
-    pub fn resume(&mut self, registry: &Registry, now: Instant) {
+    pub(crate) fn resume(&mut self, registry: &Registry, now: Instant) {
         for token in std::mem::take(&mut self.retry) {
             if self.connections.contains_key(&token) && !self.read(token, now) {
                 self.close(token, registry);
@@ -206,29 +221,33 @@ impl Server {
 
     /// Whether [`Self::resume`] has work.
     #[must_use]
-    pub fn wants_resume(&self) -> bool {
+    pub(crate) fn wants_resume(&self) -> bool {
         !self.retry.is_empty()
     }
 
     /// Calls that came in.
-    pub fn take_incoming(&mut self) -> Vec<Incoming> {
+    pub(crate) fn take_incoming(&mut self) -> Vec<Incoming> {
         std::mem::take(&mut self.incoming)
     }
 
     /// Calls whose caller has gone: nobody waits for a reply any more.
-    pub fn take_ended(&mut self) -> Vec<CallId> {
+    pub(crate) fn take_ended(&mut self) -> Vec<CallId> {
         std::mem::take(&mut self.ended)
     }
 
     /// Streams that lost replies because their client read too slowly, and can take more now.
-    pub fn take_caught_up(&mut self) -> Vec<CallId> {
+    pub(crate) fn take_caught_up(&mut self) -> Vec<CallId> {
         std::mem::take(&mut self.caught_up)
     }
 
     /// Queues a reply. With `reply.continues` the call stays open.
-    pub fn reply(&mut self, id: CallId, reply: &Reply, registry: &Registry, now: Instant) {
-        let Some(connection) = self.connections.get_mut(&id.connection) else { return };
-        let Some((serial, oneway)) = connection.current else { return };
+    pub(crate) fn reply(&mut self, id: CallId, reply: &Reply, registry: &Registry, now: Instant) {
+        let Some(connection) = self.connections.get_mut(&id.connection) else {
+            return;
+        };
+        let Some((serial, oneway)) = connection.current else {
+            return;
+        };
         if serial != id.serial {
             return;
         }
@@ -249,7 +268,9 @@ impl Server {
                         errno_name: error.to_string(),
                         hint: Some("ask for less at once".to_owned()),
                     };
-                    connection.out.extend(encode(&Reply::error(&error)).unwrap_or_default());
+                    connection
+                        .out
+                        .extend(encode(&Reply::error(&error)).unwrap_or_default());
                 }
             }
         }
@@ -261,7 +282,9 @@ impl Server {
 
     /// Sends what the client takes; whether the connection lives on.
     fn flush(&mut self, token: usize) -> bool {
-        let Some(connection) = self.connections.get_mut(&token) else { return true };
+        let Some(connection) = self.connections.get_mut(&token) else {
+            return true;
+        };
         while !connection.out.is_empty() {
             let (front, _) = connection.out.as_slices();
             match connection.stream.write(front) {
@@ -277,7 +300,10 @@ impl Server {
             if connection.paused {
                 connection.paused = false;
                 if let Some((serial, _)) = connection.current {
-                    self.caught_up.push(CallId { connection: token, serial });
+                    self.caught_up.push(CallId {
+                        connection: token,
+                        serial,
+                    });
                 }
             }
             return !connection.closing;
@@ -291,7 +317,9 @@ impl Server {
             if !self.cut(token, now) {
                 return false;
             }
-            let Some(connection) = self.connections.get_mut(&token) else { return true };
+            let Some(connection) = self.connections.get_mut(&token) else {
+                return true;
+            };
             // While a call is answered the rest waits in the socket; so does what a client sends that
             // does not read.
             let busy = connection.current.is_some() || connection.out.len() > STREAM_BACKLOG_MAX;
@@ -315,7 +343,9 @@ impl Server {
     fn cut(&mut self, token: usize, now: Instant) -> bool {
         let partial: usize = self.connections.values().map(|c| c.reader.buffered()).sum();
         loop {
-            let Some(connection) = self.connections.get_mut(&token) else { return true };
+            let Some(connection) = self.connections.get_mut(&token) else {
+                return true;
+            };
             if connection.current.is_some() || connection.unread.is_empty() {
                 return true;
             }
@@ -342,22 +372,34 @@ impl Server {
     }
 
     fn take_call(&mut self, token: usize, call: &Call, now: Instant) {
-        let Some(connection) = self.connections.get_mut(&token) else { return };
+        let Some(connection) = self.connections.get_mut(&token) else {
+            return;
+        };
         connection.calls += 1;
         let serial = connection.calls;
         connection.current = Some((serial, call.oneway));
-        let id = CallId { connection: token, serial };
+        let id = CallId {
+            connection: token,
+            serial,
+        };
         let peer = connection.peer;
         let request = connection
             .spend(now)
             .and_then(|()| call.request())
             .and_then(|request| self.access.check(&peer, &request).map(|()| request));
         match request {
-            Ok(request) => self.incoming.push(Incoming { id, peer, request, more: call.more }),
+            Ok(request) => self.incoming.push(Incoming {
+                id,
+                peer,
+                request,
+                more: call.more,
+            }),
             Err(error) => {
                 connection.current = None;
                 if !call.oneway {
-                    connection.out.extend(encode(&Reply::error(&error)).unwrap_or_default());
+                    connection
+                        .out
+                        .extend(encode(&Reply::error(&error)).unwrap_or_default());
                 }
                 if !self.flush(token) {
                     if let Some(connection) = self.connections.get_mut(&token) {
@@ -369,9 +411,14 @@ impl Server {
     }
 
     fn close(&mut self, token: usize, registry: &Registry) {
-        let Some(mut connection) = self.connections.remove(&token) else { return };
+        let Some(mut connection) = self.connections.remove(&token) else {
+            return;
+        };
         if let Some((serial, _)) = connection.current {
-            self.ended.push(CallId { connection: token, serial });
+            self.ended.push(CallId {
+                connection: token,
+                serial,
+            });
         }
         if let Err(error) = registry.deregister(&mut connection.stream) {
             tracing::debug!(%error, "cannot deregister a client");
@@ -382,7 +429,8 @@ impl Server {
 impl Connection {
     /// Takes one call off the connection's budget.
     fn spend(&mut self, now: Instant) -> Result<(), ApiError> {
-        let earned = now.saturating_since(self.refilled).as_nanos() * CALLS_PER_SECOND / 1_000_000_000;
+        let earned =
+            now.saturating_since(self.refilled).as_nanos() * CALLS_PER_SECOND / 1_000_000_000;
         if earned > 0 {
             let earned = u32::try_from(earned).unwrap_or(u32::MAX);
             self.budget = self.budget.saturating_add(earned).min(CALLS_BURST);
@@ -407,7 +455,7 @@ impl Drop for Server {
 ///
 /// # Errors
 /// With the reason in words: another daemon listens, the path is no socket, the folder cannot be made.
-pub fn bind(path: &Path, access: &Access) -> Result<UnixListener, String> {
+pub(crate) fn bind(path: &Path, access: &Access) -> Result<UnixListener, String> {
     let told = |what: &str, error: io::Error| format!("cannot {what} {}: {error}", path.display());
     if let Some(folder) = path.parent().filter(|f| !f.as_os_str().is_empty()) {
         std::fs::create_dir_all(folder).map_err(|e| told("make the folder of", e))?;
@@ -415,7 +463,10 @@ pub fn bind(path: &Path, access: &Access) -> Result<UnixListener, String> {
     if let Ok(metadata) = std::fs::symlink_metadata(path) {
         use std::os::unix::fs::FileTypeExt as _;
         if !metadata.file_type().is_socket() {
-            return Err(format!("cannot listen on {}: it exists and is no socket", path.display()));
+            return Err(format!(
+                "cannot listen on {}: it exists and is no socket",
+                path.display()
+            ));
         }
         if std::os::unix::net::UnixStream::connect(path).is_ok() {
             return Err(format!(
@@ -432,10 +483,8 @@ pub fn bind(path: &Path, access: &Access) -> Result<UnixListener, String> {
     rustix::fs::chmod(path, mode).map_err(|e| told("set the mode of", e.into()))?;
     if let Some(gid) = access.socket_gid() {
         let group = rustix::fs::Gid::from_raw(gid);
-        rustix::fs::chown(path, None, Some(group)).map_err(|e| told("set the group of", e.into()))?;
+        rustix::fs::chown(path, None, Some(group))
+            .map_err(|e| told("set the group of", e.into()))?;
     }
     Ok(listener)
 }
-
-/// The interval after which idle bookkeeping is due.
-pub const HOUSEKEEPING: Duration = Duration::from_secs(1);

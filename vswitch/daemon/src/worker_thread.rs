@@ -21,7 +21,7 @@ const NAP: Duration = Duration::from_secs(1);
 
 /// How a thread waits.
 #[derive(Clone, Copy, Debug)]
-pub struct Waiting {
+pub(crate) struct Waiting {
     /// Adaptive, busy or sleep.
     pub mode: PollMode,
     /// Adaptive: how long to look for more before sleeping.
@@ -30,7 +30,7 @@ pub struct Waiting {
 
 /// What a thread did, for `daemon info`. One writer.
 #[derive(Debug, Default)]
-pub struct ThreadStats {
+pub(crate) struct ThreadStats {
     /// Breaths that found frames.
     pub batches: AtomicU64,
     /// Frames found.
@@ -44,7 +44,7 @@ pub struct ThreadStats {
 }
 
 /// Wakes the control thread when a worker has something for it.
-pub trait WakeControl: Send {
+pub(crate) trait WakeControl: Send {
     /// Wakes it; calls that come before it looks may count as one.
     fn wake(&self);
 }
@@ -53,7 +53,7 @@ pub trait WakeControl: Send {
 ///
 /// # Errors
 /// When waiting itself fails: without it the thread would spin for ever.
-pub fn run(
+pub(crate) fn run(
     mut worker: Worker,
     mut poller: Poller,
     clock: Clock,
@@ -90,7 +90,9 @@ pub fn run(
         if now.saturating_since(last_losses) >= vswitch_base::Duration::from_secs(1) {
             last_losses = now;
             worker.collect_losses();
-            stats.alive_ns.store((now - begun).as_nanos(), Ordering::Relaxed);
+            stats
+                .alive_ns
+                .store((now - begun).as_nanos(), Ordering::Relaxed);
         }
         let sleep = match waiting.mode {
             PollMode::Busy => false,
@@ -127,5 +129,8 @@ fn note_nap(stats: &ThreadStats, from: Instant, to: Instant) {
 }
 
 fn add(counter: &AtomicU64, n: u64) {
-    counter.store(counter.load(Ordering::Relaxed).wrapping_add(n), Ordering::Relaxed);
+    counter.store(
+        counter.load(Ordering::Relaxed).wrapping_add(n),
+        Ordering::Relaxed,
+    );
 }

@@ -23,7 +23,6 @@ const EVENTS: usize = 64;
 pub struct Poller {
     epoll: OwnedFd,
     waker: Waker,
-    events: [epoll::Event; EVENTS],
 }
 
 impl std::fmt::Debug for Poller {
@@ -76,17 +75,12 @@ impl Poller {
     pub fn new() -> io::Result<Self> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         let eventfd = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
-        let none = epoll::Event {
-            flags: epoll::EventFlags::empty(),
-            data: epoll::EventData::new_u64(0),
-        };
         let poller = Self {
             epoll,
             waker: Waker(Arc::new(Wake {
                 eventfd,
                 pending: AtomicBool::new(false),
             })),
-            events: [none; EVENTS],
         };
         poller.register(poller.waker.0.eventfd.as_fd(), WAKE)?;
         Ok(poller)
@@ -155,13 +149,19 @@ impl Poller {
             tv_sec: i64::try_from(t.as_secs()).unwrap_or(i64::MAX),
             tv_nsec: t.subsec_nanos().into(),
         });
-        let count = match epoll::wait(&self.epoll, &mut self.events[..], timeout.as_ref()) {
+        // On the stack: an event can hold a pointer, which would tie the poller to one thread.
+        let none = epoll::Event {
+            flags: epoll::EventFlags::empty(),
+            data: epoll::EventData::new_u64(0),
+        };
+        let mut events = [none; EVENTS];
+        let count = match epoll::wait(&self.epoll, &mut events[..], timeout.as_ref()) {
             Ok(count) => count,
             Err(rustix::io::Errno::INTR) => 0,
             Err(error) => return Err(error.into()),
         };
         let mut waited = Waited::default();
-        for event in &self.events[..count] {
+        for event in &events[..count] {
             let token = event.data.u64();
             if token == WAKE {
                 waited.woken = true;

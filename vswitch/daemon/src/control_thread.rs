@@ -1,0 +1,584 @@
+//! The control thread: one loop for the socket, link events, punted frames, effects and timers.
+//!
+//! It drives the pure `Controller` and does what cannot block itself: publishing, handing ports to the
+//! workers, taking them back. Everything that can block goes to the effects thread. Each round takes what
+//! came in, lets the controller decide, then performs effects and sends replies until there are none.
+
+use crate::access::Access;
+use crate::captures::Captures;
+use crate::clock::Clock;
+use crate::effects::{Effects, Job};
+use crate::engine::{Engine, Handles};
+use crate::links::Links;
+use crate::server::{CallId, Incoming, Server};
+use crate::worker_thread::{Waiting, WakeControl};
+use crate::{LogHandle, Options};
+use hashbrown::HashMap;
+use mio::net::UnixStream;
+use mio::unix::SourceFd;
+use mio::{Events, Interest, Poll, Token, Waker};
+use std::cell::RefCell;
+use std::io::{self, Read};
+use std::os::fd::{AsFd, AsRawFd};
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use vswitch_api::config::Config;
+use vswitch_api::request::Capture;
+use vswitch_api::types::{
+    CaptureReply, DaemonInfo, Done, InterfaceDescription, ServiceInfo, WorkerInfo,
+};
+use vswitch_api::varlink::Reply;
+use vswitch_api::{ApiError, Request};
+use vswitch_base::{Generation, Instant, PortIndex, Vid};
+use vswitch_controller::{
+    Controller, Counters, Effect, EffectId, EffectOutput, Peer, RequestId, VlanTotals,
+};
+use vswitch_core::counters::PortTotals;
+
+const LISTENER: Token = Token(0);
+const LINKS: Token = Token(1);
+const WAKE: Token = Token(2);
+const SIGNALS: Token = Token(3);
+const FIRST_CONNECTION: usize = 16;
+/// How often running captures are emptied.
+const CAPTURE_ROUND: Duration = Duration::from_millis(20);
+/// How long giving devices back may take before the daemon ends all the same.
+const STOP_PATIENCE: vswitch_base::Duration = vswitch_base::Duration::from_secs(10);
+
+/// Wakes the loop, at most once until it has looked.
+#[derive(Debug)]
+struct Bell {
+    waker: Waker,
+    rung: AtomicBool,
+}
+
+impl Bell {
+    fn ring(&self) {
+        if !self.rung.swap(true, Ordering::AcqRel) {
+            if let Err(error) = self.waker.wake() {
+                tracing::error!(%error, "cannot wake the control thread");
+            }
+        }
+    }
+}
+
+struct WorkerBell(Arc<Bell>);
+
+impl WakeControl for WorkerBell {
+    fn wake(&self) {
+        self.0.ring();
+    }
+}
+
+struct EngineCounters(Rc<RefCell<Engine>>);
+
+impl std::fmt::Debug for EngineCounters {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("EngineCounters")
+    }
+}
+
+impl Counters for EngineCounters {
+    fn totals(&self, port: PortIndex) -> PortTotals {
+        self.0.borrow().totals(port)
+    }
+
+    fn vlan(&self, port: PortIndex, vid: Vid) -> Option<VlanTotals> {
+        let [frames_in, bytes_in, frames_out, bytes_out] =
+            self.0.borrow().vlan_totals(port, vid)?;
+        Some(VlanTotals {
+            frames_in,
+            bytes_in,
+            frames_out,
+            bytes_out,
+        })
+    }
+}
+
+/// Everything the loop owns.
+pub(crate) struct ControlThread {
+    poll: Poll,
+    bell: Arc<Bell>,
+    signals: UnixStream,
+    links: Links,
+    server: Server,
+    engine: Rc<RefCell<Engine>>,
+    effects: Effects,
+    controller: Controller,
+    captures: Captures,
+    clock: Clock,
+    options: Options,
+    log: LogHandle,
+    config_files: Vec<PathBuf>,
+    started: String,
+    calls: HashMap<RequestId, CallId>,
+    requests: HashMap<CallId, RequestId>,
+    next_request: u64,
+    opened: HashMap<PortIndex, Handles>,
+    /// The name that an index was last opened for: another one begins with counters of its own.
+    names: HashMap<PortIndex, String>,
+    detaching: HashMap<PortIndex, EffectId>,
+    observed: Generation,
+}
+
+/// Starts everything and runs until the daemon is told to end.
+///
+/// # Errors
+/// In words for the operator: what could not be started, and why.
+pub(crate) fn run(
+    options: Options,
+    config: Config,
+    config_files: Vec<PathBuf>,
+    log: LogHandle,
+) -> Result<(), String> {
+    let clock = Clock::start();
+    let said = |what: &str| {
+        let what = what.to_owned();
+        move |error: io::Error| format!("cannot {what}: {error}")
+    };
+    let access = Access::new(&config.daemon.admin_group, &config.daemon.monitor_group);
+    let listener = crate::server::bind(&options.socket, &access)?;
+    let poll = Poll::new().map_err(said("make the event loop"))?;
+    let server = Server::new(
+        listener,
+        &options.socket,
+        access,
+        poll.registry(),
+        LISTENER,
+        FIRST_CONNECTION,
+    )
+    .map_err(said("watch the control socket"))?;
+    let waker = Waker::new(poll.registry(), WAKE).map_err(said("make a waker"))?;
+    let bell = Arc::new(Bell {
+        waker,
+        rung: AtomicBool::new(false),
+    });
+    let signals = signals(&poll).map_err(said("watch for signals"))?;
+    let (links, present) = Links::open().map_err(said("read the machine's network devices"))?;
+    let fd = links.monitor().as_fd().as_raw_fd();
+    poll.registry()
+        .register(&mut SourceFd(&fd), LINKS, Interest::READABLE)
+        .map_err(said("watch network devices"))?;
+    let workers = worker_count(&config);
+    let waiting = Waiting {
+        mode: config.daemon.poll,
+        spin: config.daemon.spin.get(),
+    };
+    let engine = Engine::start(workers, waiting, clock, || {
+        Box::new(WorkerBell(Arc::clone(&bell)))
+    })
+    .map_err(said("start the forwarding threads"))?;
+    let engine = Rc::new(RefCell::new(engine));
+    let state_file = options.state_dir.join("attached.json");
+    let settings = crate::settings(&options, &clock, workers, &state_file);
+    let effects_bell = Arc::clone(&bell);
+    let effects = Effects::start(
+        u16::try_from(workers).unwrap_or(u16::MAX),
+        state_file,
+        move || effects_bell.ring(),
+    )
+    .map_err(said("start the effects thread"))?;
+    let counters = Box::new(EngineCounters(Rc::clone(&engine)));
+    let controller =
+        Controller::new(settings, config, counters, present, clock.now()).map_err(|errors| {
+            errors
+                .iter()
+                .map(ToString::to_string)
+                .collect::<Vec<_>>()
+                .join("\n")
+        })?;
+    let started = vswitch_api::time::rfc3339(std::time::SystemTime::now());
+    let mut thread = ControlThread {
+        poll,
+        bell,
+        signals,
+        links,
+        server,
+        engine,
+        effects,
+        controller,
+        captures: Captures::default(),
+        clock,
+        options,
+        log,
+        config_files,
+        started,
+        calls: HashMap::new(),
+        requests: HashMap::new(),
+        next_request: 0,
+        opened: HashMap::new(),
+        names: HashMap::new(),
+        detaching: HashMap::new(),
+        observed: Generation::default(),
+    };
+    tracing::info!(socket = %thread.options.socket.display(), workers, "vswitchd is running");
+    let outcome = thread.serve();
+    thread.engine.borrow_mut().stop();
+    thread.effects.end();
+    outcome.map_err(said("wait for events"))
+}
+
+/// A stream that gets a byte for each SIGTERM, SIGINT or SIGHUP.
+fn signals(poll: &Poll) -> io::Result<UnixStream> {
+    let (read, write) = std::os::unix::net::UnixStream::pair()?;
+    read.set_nonblocking(true)?;
+    write.set_nonblocking(true)?;
+    for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT] {
+        signal_hook::low_level::pipe::register(signal, write.try_clone()?)?;
+    }
+    let mut read = UnixStream::from_std(read);
+    poll.registry()
+        .register(&mut read, SIGNALS, Interest::READABLE)?;
+    Ok(read)
+}
+
+/// One worker for each core but one, at least one.
+fn worker_count(config: &Config) -> usize {
+    use vswitch_api::config::Workers;
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    match config.daemon.workers {
+        Workers::Auto => cores.saturating_sub(1).max(1),
+        Workers::Count(count) => usize::try_from(count).unwrap_or(1).max(1),
+    }
+}
+
+impl ControlThread {
+    fn serve(&mut self) -> io::Result<()> {
+        let mut events = Events::with_capacity(256);
+        let mut stopping = None;
+        self.settle();
+        loop {
+            let timeout = self.timeout();
+            match self.poll.poll(&mut events, timeout) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                other => other?,
+            }
+            let now = self.clock.now();
+            for event in &events {
+                match event.token() {
+                    LISTENER => self.server.accept(self.poll.registry(), now),
+                    LINKS => self.take_links(now),
+                    WAKE => {}
+                    SIGNALS => {
+                        if self.take_signal() && stopping.is_none() {
+                            tracing::info!("ending: devices are given back as they were found");
+                            stopping = Some(now);
+                            self.controller.handle_stop(now);
+                        }
+                    }
+                    _ => self.server.ready(event, self.poll.registry(), now),
+                }
+            }
+            self.settle();
+            if let Some(since) = stopping {
+                if self.controller.is_stopped() && self.controller.is_idle() {
+                    return Ok(());
+                }
+                if now.saturating_since(since) > STOP_PATIENCE {
+                    tracing::error!("not everything could be given back in time");
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    fn timeout(&self) -> Option<Duration> {
+        if self.server.wants_resume() {
+            return Some(Duration::ZERO);
+        }
+        let now = self.clock.now();
+        let due = self
+            .controller
+            .poll_timeout()
+            .map(|at| Duration::from(at.saturating_since(now)));
+        // Rounded up to the loop's millisecond, so that it is due when we wake.
+        let due = due.map(|d| d + Duration::from_millis(1));
+        let capture = (!self.captures.is_empty()).then_some(CAPTURE_ROUND);
+        due.into_iter().chain(capture).min()
+    }
+
+    /// Takes in what is there and does what follows from it, until there is nothing more.
+    fn settle(&mut self) {
+        let now = self.clock.now();
+        self.bell.rung.store(false, Ordering::Release);
+        self.take_from_workers(now);
+        while let Some(done) = self.effects.take_done() {
+            if let Some((port, handles)) = done.handles {
+                self.opened.insert(port, handles);
+            }
+            for warning in done.warnings {
+                tracing::warn!("{warning}");
+            }
+            self.controller
+                .handle_effect_done(done.id, done.result, now);
+        }
+        if self.controller.poll_timeout().is_some_and(|at| at <= now) {
+            self.controller.handle_timeout(now);
+        }
+        self.server.resume(self.poll.registry(), now);
+        self.send_captures(now);
+        loop {
+            self.take_calls(now);
+            let mut quiet = true;
+            while let Some((id, effect)) = self.controller.poll_effect(now) {
+                quiet = false;
+                self.perform(id, effect, now);
+            }
+            while let Some((id, reply)) = self.controller.poll_reply(now) {
+                quiet = false;
+                self.send_reply(id, reply, now);
+            }
+            if quiet {
+                return;
+            }
+        }
+    }
+
+    fn take_from_workers(&mut self, now: Instant) {
+        let outbox = Arc::clone(self.engine.borrow().outbox());
+        while let Some(event) = outbox.take_event() {
+            self.controller.handle_worker_event(event, now);
+        }
+        while let Some(punt) = outbox.punts.take() {
+            self.controller.handle_punt(&punt, now);
+        }
+        let (observed, complete, back) = self.engine.borrow_mut().collect();
+        if !back.is_empty() {
+            self.effects.post(Job::Drop(back));
+        }
+        if observed > self.observed {
+            self.observed = observed;
+            self.controller.handle_observed(observed, now);
+        }
+        for port in complete {
+            if let Some(id) = self.detaching.remove(&port) {
+                self.controller
+                    .handle_effect_done(id, Ok(EffectOutput::Done), now);
+            }
+        }
+    }
+
+    fn take_links(&mut self, now: Instant) {
+        loop {
+            match self.links.poll_event() {
+                Ok(Some(event)) => self.controller.handle_link(event, now),
+                Ok(None) => return,
+                Err(error) => {
+                    tracing::error!(%error, "cannot read link events");
+                    return;
+                }
+            }
+        }
+    }
+
+    fn take_signal(&mut self) -> bool {
+        let mut bytes = [0; 64];
+        matches!(self.signals.read(&mut bytes), Ok(n) if n > 0)
+    }
+
+    fn perform(&mut self, id: EffectId, effect: Effect, now: Instant) {
+        match effect {
+            Effect::AttachPort { index } => {
+                let handles = self.opened.remove(&index).unwrap_or_default();
+                self.engine.borrow_mut().attach(index, handles);
+            }
+            Effect::Publish(snapshot) => self.engine.borrow_mut().publish(&snapshot),
+            Effect::DetachPort { index } => {
+                if !self.engine.borrow_mut().detach(index) {
+                    self.detaching.insert(index, id);
+                    return;
+                }
+            }
+            Effect::CountVlans { index, vids } => {
+                self.engine.borrow().count_vlans(index, vids.iter());
+            }
+            Effect::OpenPort { index, ref spec } => {
+                let before = self.names.insert(index, spec.name.clone());
+                if before.is_some_and(|before| before != spec.name) {
+                    self.engine.borrow_mut().forget(index);
+                }
+                return self.effects.post(Job::Do(id, effect));
+            }
+            Effect::ClosePort { index, .. } => {
+                // Opened, never attached: the handles go before the device.
+                drop(self.opened.remove(&index));
+                return self.effects.post(Job::Do(id, effect));
+            }
+            Effect::SetDevice { .. } | Effect::RestoreDevice(_) | Effect::SaveState(_) => {
+                return self.effects.post(Job::Do(id, effect));
+            }
+        }
+        self.controller
+            .handle_effect_done(id, Ok(EffectOutput::Done), now);
+    }
+
+    fn take_calls(&mut self, now: Instant) {
+        for call in self.server.take_incoming() {
+            self.dispatch(call, now);
+        }
+        for call in self.server.take_ended() {
+            let ports = self.captures.end(call);
+            self.remove_taps(&ports);
+            if let Some(id) = self.requests.remove(&call) {
+                self.calls.remove(&id);
+                self.controller.handle_hangup(id);
+            }
+        }
+        for call in self.server.take_caught_up() {
+            if let Some(id) = self.requests.get(&call) {
+                self.controller.handle_caught_up(*id, now);
+            }
+        }
+    }
+
+    fn dispatch(&mut self, call: Incoming, now: Instant) {
+        let Incoming {
+            id,
+            peer,
+            request,
+            more,
+        } = call;
+        let reply = match request {
+            Request::GetInfo(_) => Reply::last(&ServiceInfo::current()),
+            Request::GetInterfaceDescription(get) => {
+                match vswitch_api::interfaces::text(&get.interface) {
+                    Some(text) => Reply::last(&InterfaceDescription {
+                        description: text.to_owned(),
+                    }),
+                    None => Reply::error(&ApiError::InterfaceNotFound {
+                        interface: get.interface,
+                    }),
+                }
+            }
+            Request::DaemonGetInfo(_) => Reply::last(&self.info(now)),
+            Request::SetLogLevel(set) => match self.log.set(&set.level) {
+                Ok(()) => Reply::last(&Done {}),
+                Err(message) => Reply::error(&ApiError::parameter("level", message)),
+            },
+            Request::Capture(capture) => match self.start_capture(id, &capture) {
+                Ok(()) => Reply::continues(&CaptureReply::default()),
+                Err(error) => Reply::error(&error),
+            },
+            request => {
+                self.next_request += 1;
+                let request_id = RequestId(self.next_request);
+                self.calls.insert(request_id, id);
+                self.requests.insert(id, request_id);
+                let peer = Peer {
+                    uid: peer.uid,
+                    pid: peer.pid,
+                };
+                return self
+                    .controller
+                    .handle_request(request_id, request, peer, more, now);
+            }
+        };
+        self.server.reply(id, &reply, self.poll.registry(), now);
+    }
+
+    fn send_reply(&mut self, id: RequestId, reply: vswitch_controller::Reply, now: Instant) {
+        let Some(call) = self.calls.get(&id).copied() else {
+            return;
+        };
+        if !reply.continues {
+            self.calls.remove(&id);
+            self.requests.remove(&call);
+        }
+        let wire = match reply.result {
+            Ok(value) if reply.continues => Reply::continues(&value),
+            Ok(value) => Reply::last(&value),
+            Err(error) => Reply::error(&error),
+        };
+        self.server.reply(call, &wire, self.poll.registry(), now);
+    }
+
+    fn start_capture(&mut self, call: CallId, wanted: &Capture) -> Result<(), ApiError> {
+        let config = self.controller.config();
+        let names = config.port.keys().chain(config.host.keys());
+        let ports: Vec<(PortIndex, String)> = names
+            .filter(|name| wanted.port.as_ref().is_none_or(|port| port == *name))
+            .filter_map(|name| Some((self.controller.port_index(name)?, name.clone())))
+            .collect();
+        if let (Some(name), true) = (&wanted.port, ports.is_empty()) {
+            let known = config
+                .port
+                .keys()
+                .chain(config.host.keys())
+                .map(String::as_str);
+            return Err(ApiError::not_found("port", name, known));
+        }
+        if let Some(name) = self.captures.taken(&ports) {
+            let message = format!("a capture is running on port \"{name}\" already");
+            return Err(ApiError::Busy {
+                message,
+                retry_after_ms: 1000,
+            });
+        }
+        let tap = self.captures.start(call, ports.clone(), wanted);
+        for (port, _) in ports {
+            self.engine.borrow().set_tap(port, Some(&tap));
+        }
+        Ok(())
+    }
+
+    fn send_captures(&mut self, now: Instant) {
+        for news in self.captures.collect(&self.clock) {
+            let reply = if news.last {
+                Reply::last(&news.reply)
+            } else {
+                Reply::continues(&news.reply)
+            };
+            self.server
+                .reply(news.call, &reply, self.poll.registry(), now);
+            if news.last {
+                let ports = self.captures.end(news.call);
+                self.remove_taps(&ports);
+            }
+        }
+    }
+
+    fn remove_taps(&self, ports: &[PortIndex]) {
+        for port in ports {
+            self.engine.borrow().set_tap(*port, None);
+        }
+    }
+
+    fn info(&self, now: Instant) -> DaemonInfo {
+        let engine = self.engine.borrow();
+        let read = |n: &std::sync::atomic::AtomicU64| n.load(Ordering::Relaxed);
+        let workers = (0..)
+            .zip(engine.thread_stats())
+            .map(|(index, (cpu, stats))| {
+                let idle_ns = read(&stats.idle_ns);
+                WorkerInfo {
+                    index,
+                    cpu: cpu.and_then(|cpu| u32::try_from(cpu).ok()),
+                    queues: u32::try_from(read(&stats.queues)).unwrap_or(u32::MAX),
+                    busy_ns: read(&stats.alive_ns).saturating_sub(idle_ns),
+                    idle_ns,
+                    batches: read(&stats.batches),
+                    frames: read(&stats.frames),
+                }
+            });
+        DaemonInfo {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            pid: std::process::id(),
+            start_time: self.started.clone(),
+            uptime_seconds: (now - Instant::ZERO).as_secs(),
+            snapshot_time: vswitch_api::time::rfc3339(std::time::SystemTime::now()),
+            socket: self.options.socket.display().to_string(),
+            config_files: self
+                .config_files
+                .iter()
+                .map(|f| f.display().to_string())
+                .collect(),
+            state_dir: Some(self.options.state_dir.display().to_string()),
+            log: self.log.current(),
+            workers: workers.collect(),
+            memory_bytes: crate::resident_bytes(),
+        }
+    }
+}
