@@ -57,7 +57,7 @@ pub fn add(ifindex: u32, prefix: IpPrefix) -> io::Result<()> {
 /// `ENODEV`, `EPERM`.
 pub fn remove(ifindex: u32, prefix: IpPrefix) -> io::Result<()> {
     let removed = Socket::route()?.transact(RTM_DELADDR, 0, |request| {
-        address(request, ifindex, prefix, 0)
+        address(request, ifindex, prefix, 0);
     });
     match removed {
         Err(error) if error.raw_os_error() == Some(libc::EADDRNOTAVAIL) => Ok(()),
@@ -101,7 +101,7 @@ pub fn list(ifindex: u32) -> io::Result<Vec<IpPrefix>> {
 pub fn set_default_route(ifindex: u32, gateway: IpAddr) -> io::Result<()> {
     let flags = flag::CREATE | flag::REPLACE;
     Socket::route()?.transact(RTM_NEWROUTE, flags, |request| {
-        route(request, ifindex, gateway)
+        route(request, ifindex, gateway);
     })
 }
 

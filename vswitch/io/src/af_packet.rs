@@ -8,9 +8,10 @@
 //! A device that goes down makes `receive` return `ENETDOWN` once; when it comes up again the same ring
 //! goes on. A device that is gone makes every call return `ENODEV`: the port must be opened anew.
 //!
-//! Why 31 slots and not 32: `Geometry` in `sys/packet.rs`.
+//! Why 31 slots and not 32: `Geometry` in `sys/packet_ring.rs`.
 
-use crate::sys::packet::{self, Geometry, RxRing, Sender};
+use crate::sys::packet::{self, Sender};
+use crate::sys::packet_ring::{Geometry, RxRing};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use vswitch_base::{Tag, Tci, Tpid};

@@ -127,6 +127,7 @@ impl LinkMonitor {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
                 Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => {
                     self.resyncs += 1;
+                    self.discard()?;
                     self.list()?;
                 }
                 Err(error) => return Err(error),
@@ -138,6 +139,20 @@ impl LinkMonitor {
     #[must_use]
     pub const fn resyncs(&self) -> u64 {
         self.resyncs
+    }
+
+    /// Throws away the messages that came before the overflow: they are older than what a list tells,
+    /// and would be taken for news after it. What comes from now on is told in order, so that the
+    /// last word is the true one.
+    fn discard(&mut self) -> io::Result<()> {
+        loop {
+            match self.socket.receive() {
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => {}
+                Err(error) => return Err(error),
+            }
+        }
     }
 
     /// Reads all devices and queues what differs from what was told.

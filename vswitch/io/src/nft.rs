@@ -80,11 +80,6 @@ impl IngressGuard {
         }
         Ok(Self { table, chain })
     }
-
-    /// The name of the table that the chain is in.
-    pub(crate) fn table_name(&self) -> &str {
-        &self.table.name
-    }
 }
 
 impl Drop for IngressGuard {
@@ -170,7 +165,7 @@ fn transact(
                 waiting.clear();
             }
             waiting.retain(|&sequence| sequence != message.sequence);
-            outcome = outcome.and(netlink::acknowledgement(&message));
+            outcome = outcome.and_then(|()| netlink::acknowledgement(&message));
         }
     }
     outcome

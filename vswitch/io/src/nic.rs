@@ -15,7 +15,7 @@ use crate::link::{self, Link};
 use crate::nft::IngressGuard;
 use crate::port::{Keep, OpenedPort, PortFacts, PortKeep};
 use crate::sys::ethtool::Ethtool;
-use crate::sys::packet::Geometry;
+use crate::sys::packet_ring::Geometry;
 use crate::sysctl;
 use serde::{Deserialize, Serialize};
 use std::io;
@@ -262,9 +262,8 @@ impl Drop for NicKeep {
 fn take(spec: &NicSpec) -> Result<(NicKeep, Vec<String>), PortError> {
     let name = spec.name.as_str();
     let fail = |error: io::Error| PortError::new(name, TAKE, error);
-    let link = match link::by_name(name).map_err(fail)? {
-        Some(link) => link,
-        None => return Err(PortError::new(name, TAKE, PortCause::Missing)),
+    let Some(link) = link::by_name(name).map_err(fail)? else {
+        return Err(PortError::new(name, TAKE, PortCause::Missing));
     };
     refuse(&link).map_err(|cause| PortError::new(name, TAKE, cause))?;
 

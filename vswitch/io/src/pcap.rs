@@ -207,7 +207,11 @@ impl<W: Write> PcapWriter<W> {
 
 /// As much of a text as an option takes.
 fn text(value: &str) -> &[u8] {
-    value[..value.floor_char_boundary(TEXT_MAX)].as_bytes()
+    let mut len = value.len().min(TEXT_MAX);
+    while !value.is_char_boundary(len) {
+        len -= 1;
+    }
+    &value.as_bytes()[..len]
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@
 use crate::error::PortError;
 use crate::nic::{DeviceBefore, NicKeep};
 use crate::tap::TapKeep;
+use std::io;
 use vswitch_base::MacAddr;
 use vswitch_core::port::{PortRx, PortTx};
 
@@ -75,6 +76,17 @@ impl PortKeep {
         match &self.0 {
             Keep::Nic(nic) => nic.is_isolated(),
             Keep::Tap(_) => true,
+        }
+    }
+
+    /// Plugs or pulls the cable of a TAP, as the device behind it sees it.
+    ///
+    /// # Errors
+    /// `Unsupported` for a `nic` port, whose carrier is the cable's; `EBADFD` for a TAP that is gone.
+    pub fn set_carrier(&self, on: bool) -> io::Result<()> {
+        match &self.0 {
+            Keep::Nic(_) => Err(io::ErrorKind::Unsupported.into()),
+            Keep::Tap(tap) => tap.set_carrier(on),
         }
     }
 

@@ -119,7 +119,7 @@ pub fn open_tap(spec: &TapSpec) -> Result<OpenedPort, PortError> {
         name: link.name.clone(),
         netns: spec.netns.clone(),
         remove: !existed && !spec.persistent,
-        _queue: queues[0].try_clone().map_err(fail)?,
+        queue: queues[0].try_clone().map_err(fail)?,
     };
     let opened = open_queues(spec, &queues, &mut warnings).map_err(fail)?;
     let (rx, tx, memory_bytes, method) = opened;
@@ -296,13 +296,17 @@ pub(crate) struct TapKeep {
     /// Whether the device goes with the port.
     remove: bool,
     /// A device without an open queue has no carrier.
-    _queue: OwnedFd,
+    queue: OwnedFd,
 }
 
 impl TapKeep {
     pub(crate) fn close(mut self) -> Result<(), PortError> {
         self.remove()
             .map_err(|error| PortError::new(&self.name, "remove the TAP", error))
+    }
+
+    pub(crate) fn set_carrier(&self, on: bool) -> io::Result<()> {
+        tun::set_carrier(self.queue.as_fd(), on)
     }
 
     pub(crate) fn leave(mut self) {

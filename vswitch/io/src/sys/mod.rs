@@ -1,7 +1,7 @@
 //! The system calls that no safe crate offers, one thin safe function or owning type each.
 //!
 //! This folder is the only place of the workspace where `unsafe` is allowed. What leaves it is safe:
-//! memory shared with the kernel is owned by one type ([`packet::RxRing`], [`uring::BufferRing`]) that
+//! memory shared with the kernel is owned by one type ([`packet_ring::RxRing`], [`uring::ReadRing`]) that
 //! lends each slot at most once until it was released, and pointers handed to the kernel never outlive
 //! the call they were made for. Callable from any thread; nothing here has global state.
 
@@ -12,6 +12,7 @@ pub(crate) mod gather;
 pub(crate) mod ifreq;
 pub(crate) mod netns;
 pub(crate) mod packet;
+pub(crate) mod packet_ring;
 pub(crate) mod peer;
 pub(crate) mod tun;
 pub(crate) mod uring;

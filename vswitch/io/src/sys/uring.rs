@@ -129,8 +129,8 @@ impl ReadRing {
         // ends the requests first, and the fields are dropped in order.
         unsafe {
             ring.submitter()
-                .register_buf_ring_with_flags(address, count, GROUP, 0)?
-        };
+                .register_buf_ring_with_flags(address, count, GROUP, 0)
+        }?;
         let lent = Vec::with_capacity(usize::from(count));
         let mut this = Self {
             ring,
