@@ -57,11 +57,7 @@ pub fn sent(switch: &MemSwitch) -> Vec<(u16, Vec<u8>)> {
 }
 
 /// Injects a frame and says by which ports it left.
-pub fn ports_reached(
-    switch: &mut MemSwitch,
-    ingress: u16,
-    frame: impl Into<MemFrame>,
-) -> Vec<u16> {
+pub fn ports_reached(switch: &mut MemSwitch, ingress: u16, frame: impl Into<MemFrame>) -> Vec<u16> {
     switch.inject(ingress, frame);
     switch.who_sent()
 }

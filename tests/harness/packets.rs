@@ -15,7 +15,13 @@ const TCP: usize = 20;
 /// # Panics
 /// When the packet would be longer than IPv4 allows.
 #[must_use]
-pub fn tcp4(dst: MacAddr, src: MacAddr, tags: &[Tag], payload: usize, mss: Option<u16>) -> MemFrame {
+pub fn tcp4(
+    dst: MacAddr,
+    src: MacAddr,
+    tags: &[Tag],
+    payload: usize,
+    mss: Option<u16>,
+) -> MemFrame {
     let l3 = 14 + tags.len() * Tag::LEN;
     let total = IPV4 + TCP + payload;
     let mut bytes = frame(dst, src, tags, EtherType::IPV4, l3 + total);
@@ -27,7 +33,9 @@ pub fn tcp4(dst: MacAddr, src: MacAddr, tags: &[Tag], payload: usize, mss: Optio
     let sum = checksum(&bytes[l3..l3 + IPV4], 0).to_be_bytes();
     bytes[l3 + 10..l3 + 12].copy_from_slice(&sum);
     let l4 = l3 + IPV4;
-    let tcp = [0x30, 0x39, 0, 80, 0, 0, 0, 1, 0, 0, 0, 1, 0x50, 0x18, 1, 0, 0, 0, 0, 0];
+    let tcp = [
+        0x30, 0x39, 0, 80, 0, 0, 0, 1, 0, 0, 0, 1, 0x50, 0x18, 1, 0, 0, 0, 0, 0,
+    ];
     bytes[l4..l4 + TCP].copy_from_slice(&tcp);
     for (i, byte) in bytes[l4 + TCP..].iter_mut().enumerate() {
         *byte = i.to_le_bytes()[0];
@@ -40,7 +48,11 @@ pub fn tcp4(dst: MacAddr, src: MacAddr, tags: &[Tag], payload: usize, mss: Optio
         stripped: None,
         offload: VnetHdr {
             flags: VnetHdr::NEEDS_CSUM,
-            gso_type: if mss.is_some() { VnetHdr::GSO_TCPV4 } else { VnetHdr::GSO_NONE },
+            gso_type: if mss.is_some() {
+                VnetHdr::GSO_TCPV4
+            } else {
+                VnetHdr::GSO_NONE
+            },
             hdr_len: short(l4 + TCP),
             gso_size: mss.unwrap_or(0),
             csum_start: short(l4),

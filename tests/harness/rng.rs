@@ -17,9 +17,14 @@ impl Rng {
 
     /// A generator with the seed of `VSWITCH_SEED`, or one from the clock, which it prints.
     #[must_use]
-    #[expect(clippy::print_stdout, reason = "the harness shows it when the test fails")]
+    #[expect(
+        clippy::print_stdout,
+        reason = "the harness shows it when the test fails"
+    )]
     pub fn from_env(what: &str) -> Self {
-        let given = std::env::var("VSWITCH_SEED").ok().and_then(|s| s.parse().ok());
+        let given = std::env::var("VSWITCH_SEED")
+            .ok()
+            .and_then(|s| s.parse().ok());
         let seed = given.unwrap_or_else(|| {
             let now = SystemTime::now().duration_since(UNIX_EPOCH);
             now.map_or(1, |d| d.as_secs() << 20 ^ u64::from(d.subsec_nanos()))

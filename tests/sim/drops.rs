@@ -107,7 +107,13 @@ fn produce(reason: DropReason) -> (MemSwitch, u16) {
             inject(&mut switch, broadcast(station(1)))
         }
         DropReason::TxOversize => {
-            let large = frame(station(2), station(1), &[], vswitch_tests::EXPERIMENTAL, 1_515);
+            let large = frame(
+                station(2),
+                station(1),
+                &[],
+                vswitch_tests::EXPERIMENTAL,
+                1_515,
+            );
             switch.inject(1, large);
             2
         }
@@ -148,7 +154,9 @@ fn inject(switch: &mut MemSwitch, frame: impl Into<MemFrame>) -> u16 {
 fn set_tx(switch: &mut MemSwitch, tx: Option<Box<dyn PortTx>>) {
     let counters = switch.counters(2);
     let port = PortIndex(2);
-    switch.mailbox().post(WorkerCommand::SetTx { port, tx, counters });
+    switch
+        .mailbox()
+        .post(WorkerCommand::SetTx { port, tx, counters });
 }
 
 #[derive(Debug)]
@@ -197,7 +205,11 @@ fn every_reason_is_produced_and_counted_once() {
         let (switch, port) = produce(*reason);
         assert_eq!(dropped(&switch, port, *reason), 1, "{}", reason.name());
         let totals = switch.totals(port);
-        let others = if reason.is_egress() { totals.egress_drops() } else { totals.ingress_drops() };
+        let others = if reason.is_egress() {
+            totals.egress_drops()
+        } else {
+            totals.ingress_drops()
+        };
         assert_eq!(others, 1, "{}: and nothing else", reason.name());
         switch.assert_conserved();
     }
@@ -210,7 +222,10 @@ fn reasons_have_stable_distinct_names() {
     assert_eq!(names.len(), DropReason::COUNT);
     for reason in DropReason::ALL {
         let name = reason.name();
-        assert!(name.chars().all(|c| c.is_ascii_lowercase() || c == '-'), "{name}");
+        assert!(
+            name.chars().all(|c| c.is_ascii_lowercase() || c == '-'),
+            "{name}"
+        );
         assert!(reason.meaning().len() > 10, "{name}");
         assert_eq!(DropReason::ALL[reason.index()], *reason);
     }

@@ -23,18 +23,29 @@ fn egress_not_the_ingress_port_unless_hairpin() {
     assert_eq!(dropped(&switch, 1, DropReason::SamePort), 1);
     assert_eq!(ports_reached(&mut switch, 1, broadcast(station(1))), [2]);
     switch.change(1, |port| port.flags.hairpin = true);
-    assert_eq!(ports_reached(&mut switch, 1, plain(station(11), station(1))), [1]);
+    assert_eq!(
+        ports_reached(&mut switch, 1, plain(station(11), station(1))),
+        [1]
+    );
     assert_eq!(ports_reached(&mut switch, 1, broadcast(station(1))), [1, 2]);
 }
 
 #[test]
 fn egress_port_state_forwarding() {
-    for state in [PortState::Disabled, PortState::Blocking, PortState::Learning] {
+    for state in [
+        PortState::Disabled,
+        PortState::Blocking,
+        PortState::Learning,
+    ] {
         let mut switch = lan(3);
         hear(&mut switch, 2, 2);
         switch.change(2, |port| port.state = state);
         assert_eq!(reached(&mut switch), (vec![], vec![3]), "{state:?}");
-        assert_eq!(dropped(&switch, 1, DropReason::EgressBlocked), 1, "{state:?}");
+        assert_eq!(
+            dropped(&switch, 1, DropReason::EgressBlocked),
+            1,
+            "{state:?}"
+        );
     }
 }
 
@@ -56,12 +67,20 @@ fn egress_not_both_isolated() {
     let mut switch = lan(3);
     hear(&mut switch, 2, 2);
     switch.change(1, |port| port.flags.isolated = true);
-    assert_eq!(reached(&mut switch), (vec![2], vec![2, 3]), "only the ingress");
+    assert_eq!(
+        reached(&mut switch),
+        (vec![2], vec![2, 3]),
+        "only the ingress"
+    );
     switch.change(2, |port| port.flags.isolated = true);
     assert_eq!(reached(&mut switch), (vec![], vec![3]), "both");
     assert_eq!(dropped(&switch, 1, DropReason::Isolated), 1);
     switch.change(1, |port| port.flags.isolated = false);
-    assert_eq!(reached(&mut switch), (vec![2], vec![2, 3]), "only the egress");
+    assert_eq!(
+        reached(&mut switch),
+        (vec![2], vec![2, 3]),
+        "only the egress"
+    );
 }
 
 /// L-06
@@ -70,7 +89,11 @@ fn egress_mtu_fits() {
     let mut switch = lan(3);
     hear(&mut switch, 2, 2);
     switch.change(2, |port| port.mtu = 45);
-    assert_eq!(reached(&mut switch), (vec![], vec![3]), "46 bytes of payload");
+    assert_eq!(
+        reached(&mut switch),
+        (vec![], vec![3]),
+        "46 bytes of payload"
+    );
     assert_eq!(dropped(&switch, 2, DropReason::TxOversize), 2);
     switch.change(2, |port| port.mtu = 46);
     assert_eq!(reached(&mut switch), (vec![2], vec![2, 3]));
@@ -110,9 +133,16 @@ fn egress_the_host_ignores_multicast_and_broadcast_switches() {
     switch.add(9, host);
     switch.change(2, |port| port.floods = 0);
     assert_eq!(ports_reached(&mut switch, 9, broadcast(station(9))), [1, 2]);
-    assert_eq!(ports_reached(&mut switch, 9, plain(group(1), station(9))), [1, 2]);
+    assert_eq!(
+        ports_reached(&mut switch, 9, plain(group(1), station(9))),
+        [1, 2]
+    );
     let unknown = plain(station(99), station(9));
-    assert_eq!(ports_reached(&mut switch, 9, unknown), [1], "but not `flood` off");
+    assert_eq!(
+        ports_reached(&mut switch, 9, unknown),
+        [1],
+        "but not `flood` off"
+    );
     assert_eq!(ports_reached(&mut switch, 1, broadcast(station(1))), [9]);
 }
 

@@ -38,22 +38,30 @@ fn a_view(number: u16) -> impl Strategy<Value = PortView> {
         Just(BpduPolicy::Listen),
         Just(BpduPolicy::Forward),
     ];
-    let flags = (0..4u8, 0..3u8, 0..6u8, 0..5u8, any::<bool>()).prop_map(|(h, i, l, s, listens)| {
-        PortFlags {
-            hairpin: h == 0,
-            isolated: i == 0,
-            learning: l != 0,
-            host: s == 0,
-            listens,
-        }
-    });
+    let flags =
+        (0..4u8, 0..3u8, 0..6u8, 0..5u8, any::<bool>()).prop_map(|(h, i, l, s, listens)| {
+            PortFlags {
+                hairpin: h == 0,
+                isolated: i == 0,
+                learning: l != 0,
+                host: s == 0,
+                listens,
+            }
+        });
     let vlans = prop::collection::vec((a_vid(), any::<bool>()), 0..4);
     let mtu = prop_oneof![4 => Just(1_500u16), 1 => Just(50), 1 => Just(46)];
     let limit = prop_oneof![6 => Just(u32::MAX), 1 => Just(0), 1 => Just(1)];
     let floods = prop_oneof![4 => Just(7u8), 1 => 0..8u8];
     let member = prop_oneof![12 => Just(true), 1 => Just(false)];
     let first = (state, accept, bpdu, flags, vlans);
-    let second = (proptest::option::weighted(0.8, a_vid()), mtu, limit, floods, any::<u16>(), member);
+    let second = (
+        proptest::option::weighted(0.8, a_vid()),
+        mtu,
+        limit,
+        floods,
+        any::<u16>(),
+        member,
+    );
     (first, second).prop_map(move |((state, accept, bpdu, flags, vlans), second)| {
         let (pvid, mtu, mac_limit, floods, group_fwd_mask, member) = second;
         let mut view = PortView::new(PortIndex(number));
@@ -75,7 +83,14 @@ fn a_view(number: u16) -> impl Strategy<Value = PortView> {
 }
 
 fn a_tag() -> impl Strategy<Value = Tag> {
-    let vids = prop_oneof![Just(0u16), Just(10), Just(20), Just(30), Just(4095), 0..4096u16];
+    let vids = prop_oneof![
+        Just(0u16),
+        Just(10),
+        Just(20),
+        Just(30),
+        Just(4095),
+        0..4096u16
+    ];
     let tpid = prop_oneof![4 => Just(Tpid::Dot1q), 1 => Just(Tpid::Dot1ad)];
     (tpid, vids, 0..16u16).prop_map(|(tpid, v, upper)| Tag {
         tpid,
@@ -98,8 +113,14 @@ fn a_frame() -> impl Strategy<Value = MemFrame> {
     let src = prop_oneof![12 => a_station(), 1 => Just(MacAddr::ZERO), 1 => Just(group(1))];
     let tags = prop::collection::vec(a_tag(), 0..3);
     let len = prop_oneof![1 => 0..14usize, 1 => 14..20usize, 6 => 40..80usize];
-    (dst, src, tags, proptest::option::weighted(0.3, a_tag()), len).prop_map(
-        |(dst, src, tags, stripped, len)| {
+    (
+        dst,
+        src,
+        tags,
+        proptest::option::weighted(0.3, a_tag()),
+        len,
+    )
+        .prop_map(|(dst, src, tags, stripped, len)| {
             let mut bytes = frame(dst, src, &tags, EXPERIMENTAL, len);
             bytes.truncate(len);
             MemFrame {
@@ -107,8 +128,7 @@ fn a_frame() -> impl Strategy<Value = MemFrame> {
                 stripped,
                 ..MemFrame::default()
             }
-        },
-    )
+        })
 }
 
 fn pinned() -> impl Strategy<Value = (Vid, MacAddr, u16, EntryKind)> {
@@ -174,10 +194,14 @@ fn agree(switch: &mut MemSwitch, ingress: u16, injected: MemFrame) -> Result<(),
     let at = usize::from(ingress) - 1;
     let now: Vec<_> = (1..=PORTS).map(|port| switch.totals(port)).collect();
 
-    let copies: BTreeSet<u16> = told.steps.iter().filter_map(|step| match step {
-        Step::Out { egress } => Some(egress.port.0),
-        _ => None,
-    }).collect();
+    let copies: BTreeSet<u16> = told
+        .steps
+        .iter()
+        .filter_map(|step| match step {
+            Step::Out { egress } => Some(egress.port.0),
+            _ => None,
+        })
+        .collect();
     let sent = switch.take_sent();
     for frames in sent.values() {
         prop_assert_eq!(frames.len(), 1);
@@ -194,11 +218,16 @@ fn agree(switch: &mut MemSwitch, ingress: u16, injected: MemFrame) -> Result<(),
         }
     }
 
-    let ingress_drop = |reason: DropReason| now[at].drops[reason.index()] - before[at].drops[reason.index()];
+    let ingress_drop =
+        |reason: DropReason| now[at].drops[reason.index()] - before[at].drops[reason.index()];
     let oversize: u64 = (0..before.len())
-        .map(|i| now[i].drops[DropReason::TxOversize.index()] - before[i].drops[DropReason::TxOversize.index()])
+        .map(|i| {
+            now[i].drops[DropReason::TxOversize.index()]
+                - before[i].drops[DropReason::TxOversize.index()]
+        })
         .sum();
-    let punted = |reason: PuntReason| now[at].punts[reason.index()] - before[at].punts[reason.index()];
+    let punted =
+        |reason: PuntReason| now[at].punts[reason.index()] - before[at].punts[reason.index()];
     match told.verdict {
         Verdict::Forward(_) | Verdict::Flood(_) => {
             prop_assert!(!sent.is_empty());

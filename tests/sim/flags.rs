@@ -16,7 +16,10 @@ fn learning_off_forwards_without_learning() {
     assert_eq!(ports_reached(&mut switch, 1, broadcast(station(1))), [2, 3]);
     switch.inject(1, plain(reserved(0x0e), station(1)));
     assert_eq!(switch.fdb(0).stats().entries, 0);
-    assert_eq!(ports_reached(&mut switch, 2, plain(station(1), station(2))), [1, 3]);
+    assert_eq!(
+        ports_reached(&mut switch, 2, plain(station(1), station(2))),
+        [1, 3]
+    );
 }
 
 /// F-04
@@ -25,7 +28,10 @@ fn a_bridge_that_does_not_learn_is_a_hub() {
     let mut switch = lan(3);
     switch.bridge(0, |bridge| bridge.learning = false);
     hear(&mut switch, 1, 1);
-    assert_eq!(ports_reached(&mut switch, 2, plain(station(1), station(2))), [1, 3]);
+    assert_eq!(
+        ports_reached(&mut switch, 2, plain(station(1), station(2))),
+        [1, 3]
+    );
 }
 
 /// G-07
@@ -33,14 +39,19 @@ fn a_bridge_that_does_not_learn_is_a_hub() {
 fn accept_frames_refuses_by_tag() {
     use AcceptFrames::{All, Tagged, Untagged};
     let none: [u16; 0] = [];
-    for (accept, untagged, priority, own) in
-        [(All, true, true, true), (Untagged, true, true, false), (Tagged, false, false, true)]
-    {
+    for (accept, untagged, priority, own) in [
+        (All, true, true, true),
+        (Untagged, true, true, false),
+        (Tagged, false, false, true),
+    ] {
         let mut switch = lan(2);
         switch.change(1, |port| port.accept = accept);
         for (frame, passes) in [
             (broadcast(station(1)), untagged),
-            (tagged(MacAddr::BROADCAST, station(1), &[dot1q(0xa000)]), priority),
+            (
+                tagged(MacAddr::BROADCAST, station(1), &[dot1q(0xa000)]),
+                priority,
+            ),
             (tagged(MacAddr::BROADCAST, station(1), &[dot1q(10)]), own),
         ] {
             let before = dropped(&switch, 1, DropReason::FrameTypeRefused);
@@ -61,7 +72,11 @@ fn mac_limit_drops_what_it_does_not_learn() {
     hear(&mut switch, 1, 2);
     assert!(ports_reached(&mut switch, 1, broadcast(station(3))).is_empty());
     assert_eq!(dropped(&switch, 1, DropReason::MacLimit), 1);
-    assert_eq!(ports_reached(&mut switch, 1, broadcast(station(1))), [2], "known ones go on");
+    assert_eq!(
+        ports_reached(&mut switch, 1, broadcast(station(1))),
+        [2],
+        "known ones go on"
+    );
     // An address that leaves for another port makes room.
     hear(&mut switch, 2, 2);
     assert_eq!(ports_reached(&mut switch, 1, broadcast(station(3))), [2]);
@@ -75,7 +90,10 @@ fn the_bridge_s_own_address_as_source_is_not_learned_but_forwarded() {
     host.flags.host = true;
     switch.add(9, host);
     let own = station(0x900);
-    switch.fdb(0).pin(Some(vid(10)), own, PortIndex(9), EntryKind::Local).unwrap();
+    switch
+        .fdb(0)
+        .pin(Some(vid(10)), own, PortIndex(9), EntryKind::Local)
+        .unwrap();
     assert_eq!(ports_reached(&mut switch, 1, broadcast(own)), [2, 9]);
     assert_eq!(ports_reached(&mut switch, 2, plain(own, station(2))), [9]);
 }
@@ -96,13 +114,21 @@ fn spanning_tree_frames_follow_the_port_s_policy() {
             // The mask has no say in bit 0.
             port.group_fwd_mask = 1;
         });
-        assert_eq!(ports_reached(&mut switch, 1, bpdu()) == [2], reached, "{policy:?}");
+        assert_eq!(
+            ports_reached(&mut switch, 1, bpdu()) == [2],
+            reached,
+            "{policy:?}"
+        );
         let punt = switch.outbox.punts.take();
         assert_eq!(punt.as_ref().map(|p| p.reason), punted, "{policy:?}");
         if let Some(punt) = punt {
             assert_eq!((punt.port, &punt.bytes[..]), (PortIndex(1), &bpdu()[..]));
         }
-        assert_eq!(dropped(&switch, 1, DropReason::BpduContained), contained, "{policy:?}");
+        assert_eq!(
+            dropped(&switch, 1, DropReason::BpduContained),
+            contained,
+            "{policy:?}"
+        );
     }
 }
 
@@ -111,7 +137,10 @@ fn spanning_tree_frames_follow_the_port_s_policy() {
 fn spanning_tree_frames_pass_between_ports_that_forward_them() {
     let mut switch = lan(3);
     switch.change(1, |port| port.bpdu = BpduPolicy::Forward);
-    assert_eq!(ports_reached(&mut switch, 1, plain(reserved(0), station(1))), [2, 3]);
+    assert_eq!(
+        ports_reached(&mut switch, 1, plain(reserved(0), station(1))),
+        [2, 3]
+    );
     assert!(ports_reached(&mut switch, 2, plain(reserved(0), station(2))).is_empty());
 }
 

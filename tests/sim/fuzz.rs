@@ -58,18 +58,37 @@ fn switch_of_all_kinds() -> MemSwitch {
         view.flags.hairpin = number == 7;
         view.flags.listens = number == 8;
         view.flags.isolated = number == 9 || number == 10;
-        view.accept = if number == 4 { AcceptFrames::Untagged } else { AcceptFrames::All };
-        view.bpdu = [BpduPolicy::Contain, BpduPolicy::Listen, BpduPolicy::Guard, BpduPolicy::Forward]
-            [usize::from(number) % 4];
+        view.accept = if number == 4 {
+            AcceptFrames::Untagged
+        } else {
+            AcceptFrames::All
+        };
+        view.bpdu = [
+            BpduPolicy::Contain,
+            BpduPolicy::Listen,
+            BpduPolicy::Guard,
+            BpduPolicy::Forward,
+        ][usize::from(number) % 4];
         switch.add_with(number, view, caps(number));
     }
     switch
 }
 
 fn any_tag(rng: &mut Rng) -> Tag {
-    let tpid = if rng.once_in(4) { Tpid::Dot1ad } else { Tpid::Dot1q };
-    let tci = if rng.once_in(2) { rng.word() } else { rng.pick(&[0, 10, 20, 4094, 4095]) };
-    Tag { tpid, tci: Tci(tci) }
+    let tpid = if rng.once_in(4) {
+        Tpid::Dot1ad
+    } else {
+        Tpid::Dot1q
+    };
+    let tci = if rng.once_in(2) {
+        rng.word()
+    } else {
+        rng.pick(&[0, 10, 20, 4094, 4095])
+    };
+    Tag {
+        tpid,
+        tci: Tci(tci),
+    }
 }
 
 fn any_address(rng: &mut Rng) -> MacAddr {
@@ -95,16 +114,30 @@ fn any_offload(rng: &mut Rng) -> VnetHdr {
         flags: rng.byte() & if rng.once_in(2) { 1 } else { 0xff },
         gso_type: rng.pick(&[0, 0, 1, 3, 4, 5, 0x80, 0x81, 0x85, 9]),
         hdr_len: rng.word(),
-        gso_size: if rng.once_in(2) { rng.word() } else { rng.pick(&[0, 1, 8, 536, 1_460]) },
-        csum_start: if rng.once_in(3) { rng.word() } else { rng.pick(&[14, 34, 38, 54, 58]) },
-        csum_offset: if rng.once_in(3) { rng.word() } else { rng.pick(&[6, 16]) },
+        gso_size: if rng.once_in(2) {
+            rng.word()
+        } else {
+            rng.pick(&[0, 1, 8, 536, 1_460])
+        },
+        csum_start: if rng.once_in(3) {
+            rng.word()
+        } else {
+            rng.pick(&[14, 34, 38, 54, 58])
+        },
+        csum_offset: if rng.once_in(3) {
+            rng.word()
+        } else {
+            rng.pick(&[6, 16])
+        },
     }
 }
 
 /// Random bytes; a well-formed frame; a TCP packet with an honest request; then, often, damage.
 fn any_frame(rng: &mut Rng) -> MemFrame {
     let (dst, src) = (any_address(rng), station(rng.word().into()));
-    let tags: Vec<Tag> = (0..rng.pick(&[0, 0, 1, 1, 2])).map(|_| any_tag(rng)).collect();
+    let tags: Vec<Tag> = (0..rng.pick(&[0, 0, 1, 1, 2]))
+        .map(|_| any_tag(rng))
+        .collect();
     let mut made = match rng.below(5) {
         0 => {
             let mut bytes = vec![0; any_len(rng)];
@@ -174,7 +207,10 @@ fn random_frames_do_no_harm() {
     assert!(total >= FRAMES as u64);
     for port in 0..16 {
         let totals = switch.totals(port);
-        assert!(totals.frames_out > 0 && totals.ingress_drops() > 0, "port {port} took part");
+        assert!(
+            totals.frames_out > 0 && totals.ingress_drops() > 0,
+            "port {port} took part"
+        );
     }
 }
 
@@ -189,6 +225,9 @@ fn may_leave(port: u16, mtu: u16, frame: &MemFrame) {
     }
     assert!(!needs_finishing(&hdr, caps(port)), "port {port}: {hdr:?}");
     if !hdr.is_gso() {
-        assert!(len <= usize::from(mtu) + 14 + Tag::LEN, "port {port}: {len} bytes, MTU {mtu}");
+        assert!(
+            len <= usize::from(mtu) + 14 + Tag::LEN,
+            "port {port}: {len} bytes, MTU {mtu}"
+        );
     }
 }

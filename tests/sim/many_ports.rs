@@ -30,9 +30,18 @@ fn a_thousand_ports_attach_forward_flood_and_go_away() {
         switch.remove(number);
     }
     let snapshot = switch.snapshot();
-    assert_eq!(snapshot.ports().map(|(i, _)| i).collect::<Vec<_>>(), [PortIndex(PORTS)]);
-    let left = switch.fdb(0).sweep(switch.now.as_secs_u32(), None, |port, epoch| {
-        snapshot.port(port).is_some_and(|p| p.epoch == epoch)
-    });
-    assert_eq!(left, usize::from(PORTS) - 1, "addresses go with their ports");
+    assert_eq!(
+        snapshot.ports().map(|(i, _)| i).collect::<Vec<_>>(),
+        [PortIndex(PORTS)]
+    );
+    let left = switch
+        .fdb(0)
+        .sweep(switch.now.as_secs_u32(), None, |port, epoch| {
+            snapshot.port(port).is_some_and(|p| p.epoch == epoch)
+        });
+    assert_eq!(
+        left,
+        usize::from(PORTS) - 1,
+        "addresses go with their ports"
+    );
 }

@@ -20,12 +20,22 @@ fn of_payload(payload: usize, tags: &[Tag]) -> Vec<u8> {
 fn the_vlan_tag_does_not_count() {
     let mut switch = lan(2);
     switch.add(3, trunk(3, &[10]));
-    assert_eq!(ports_reached(&mut switch, 1, of_payload(1_500, &[])), [2, 3]);
-    assert_eq!(ports_reached(&mut switch, 3, of_payload(1_500, &[dot1q(10)])), [1, 2]);
+    assert_eq!(
+        ports_reached(&mut switch, 1, of_payload(1_500, &[])),
+        [2, 3]
+    );
+    assert_eq!(
+        ports_reached(&mut switch, 3, of_payload(1_500, &[dot1q(10)])),
+        [1, 2]
+    );
     assert!(ports_reached(&mut switch, 1, of_payload(1_501, &[])).is_empty());
     assert!(ports_reached(&mut switch, 3, of_payload(1_501, &[dot1q(10)])).is_empty());
     for (port, count) in [(1, 1), (2, 2), (3, 1)] {
-        assert_eq!(dropped(&switch, port, DropReason::TxOversize), count, "port {port}");
+        assert_eq!(
+            dropped(&switch, port, DropReason::TxOversize),
+            count,
+            "port {port}"
+        );
     }
 }
 
@@ -38,7 +48,11 @@ fn a_stripped_tag_counts_like_one_in_band() {
             stripped: Some(dot1q(10)),
             ..of_payload(payload, &[]).into()
         };
-        assert_eq!(ports_reached(&mut switch, 1, stripped) == [2], fits, "{payload}");
+        assert_eq!(
+            ports_reached(&mut switch, 1, stripped) == [2],
+            fits,
+            "{payload}"
+        );
     }
 }
 
@@ -49,14 +63,26 @@ fn without_filtering_one_customer_tag_does_not_count() {
     switch.bridge(0, |bridge| bridge.vlan_filtering = false);
     for (payload, fits) in [(1_500, true), (1_501, false)] {
         let in_band = of_payload(payload, &[dot1q(77)]);
-        assert_eq!(ports_reached(&mut switch, 1, in_band) == [2], fits, "in band, {payload}");
+        assert_eq!(
+            ports_reached(&mut switch, 1, in_band) == [2],
+            fits,
+            "in band, {payload}"
+        );
         let stripped = MemFrame {
             stripped: Some(dot1q(77)),
             ..of_payload(payload, &[]).into()
         };
-        assert_eq!(ports_reached(&mut switch, 1, stripped) == [2], fits, "stripped, {payload}");
+        assert_eq!(
+            ports_reached(&mut switch, 1, stripped) == [2],
+            fits,
+            "stripped, {payload}"
+        );
         let plain = of_payload(payload, &[]);
-        assert_eq!(ports_reached(&mut switch, 1, plain) == [2], fits, "no tag, {payload}");
+        assert_eq!(
+            ports_reached(&mut switch, 1, plain) == [2],
+            fits,
+            "no tag, {payload}"
+        );
     }
 }
 
@@ -68,7 +94,10 @@ fn an_inner_tag_counts() {
         tci: Tci(5),
     };
     let mut switch = lan(2);
-    assert_eq!(ports_reached(&mut switch, 1, of_payload(1_496, &[service])), [2]);
+    assert_eq!(
+        ports_reached(&mut switch, 1, of_payload(1_496, &[service])),
+        [2]
+    );
     assert!(ports_reached(&mut switch, 1, of_payload(1_497, &[service])).is_empty());
     let stripped = |payload| MemFrame {
         stripped: Some(service),
@@ -87,7 +116,11 @@ fn a_gso_frame_is_judged_by_its_largest_segment() {
         let large = tcp4(station(2), station(1), &[], 60_000, Some(mss));
         switch.inject(1, large.clone());
         let sent = switch.take_sent();
-        assert_eq!(sent.get(&2), fits.then(|| vec![large]).as_ref(), "mss {mss}");
+        assert_eq!(
+            sent.get(&2),
+            fits.then(|| vec![large]).as_ref(),
+            "mss {mss}"
+        );
     }
     assert_eq!(dropped(&switch, 2, DropReason::TxOversize), 1);
 }
@@ -98,7 +131,13 @@ fn a_tag_pushed_or_popped_moves_the_offload_offsets() {
     let mut switch = lan(1);
     switch.add(2, trunk(2, &[10]));
     let large = tcp4(MacAddr::BROADCAST, station(1), &[], 60_000, Some(1_460));
-    let with_tag = tcp4(MacAddr::BROADCAST, station(1), &[dot1q(10)], 60_000, Some(1_460));
+    let with_tag = tcp4(
+        MacAddr::BROADCAST,
+        station(1),
+        &[dot1q(10)],
+        60_000,
+        Some(1_460),
+    );
     switch.inject(1, large.clone());
     assert_eq!(switch.take_sent()[&2], [with_tag.clone()]);
     switch.inject(2, with_tag);
@@ -140,7 +179,10 @@ fn finishing_keeps_the_order() {
     let lens = [60, 500, 61];
     wire.put(broadcast(station(1)));
     wire.put(tcp4(MacAddr::BROADCAST, station(1), &[], 500 - 54, None));
-    switch.inject(1, frame(MacAddr::BROADCAST, station(1), &[], EXPERIMENTAL, 61));
+    switch.inject(
+        1,
+        frame(MacAddr::BROADCAST, station(1), &[], EXPERIMENTAL, 61),
+    );
     let sent = switch.take_sent().remove(&2).unwrap();
     assert_eq!(sent.iter().map(|f| f.bytes.len()).collect::<Vec<_>>(), lens);
 }
@@ -149,7 +191,13 @@ fn finishing_keeps_the_order() {
 #[test]
 fn jumbo_ports_take_jumbo_frames() {
     let mut switch = lan(1);
-    switch.add(2, PortView { mtu: 9_000, ..access(2) });
+    switch.add(
+        2,
+        PortView {
+            mtu: 9_000,
+            ..access(2)
+        },
+    );
     switch.add(3, access(3));
     assert_eq!(ports_reached(&mut switch, 1, of_payload(9_000, &[])), [2]);
     assert!(ports_reached(&mut switch, 1, of_payload(9_001, &[])).is_empty());
@@ -160,7 +208,13 @@ fn jumbo_ports_take_jumbo_frames() {
 #[test]
 fn a_checksum_beyond_sixteen_bits_is_refused() {
     let mut switch = lan(1);
-    switch.add(2, PortView { mtu: u16::MAX, ..trunk(2, &[10]) });
+    switch.add(
+        2,
+        PortView {
+            mtu: u16::MAX,
+            ..trunk(2, &[10])
+        },
+    );
     let wild = MemFrame {
         bytes: frame(MacAddr::BROADCAST, station(1), &[], EXPERIMENTAL, 65_549),
         stripped: None,

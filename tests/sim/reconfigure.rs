@@ -16,7 +16,10 @@ fn vlans_change_between_two_batches() {
     switch.add(3, trunk(3, &[]));
     let to_3 = |switch: &mut MemSwitch| {
         switch.inject(1, broadcast(station(1)));
-        sent(switch).into_iter().find(|(port, _)| *port == 3).map(|(_, bytes)| bytes)
+        sent(switch)
+            .into_iter()
+            .find(|(port, _)| *port == 3)
+            .map(|(_, bytes)| bytes)
     };
     assert_eq!(to_3(&mut switch), None);
     switch.change(3, |port| {
@@ -44,11 +47,18 @@ fn a_port_leaves_and_returns_under_load() {
         }
         switch.wire(2).put(broadcast(station(2)));
         switch.remove(2);
-        assert_eq!(ports_reached(&mut switch, 1, plain(station(2), station(1))), [3, 4], "{round}");
+        assert_eq!(
+            ports_reached(&mut switch, 1, plain(station(2), station(1))),
+            [3, 4],
+            "{round}"
+        );
         switch.add(2, access(2));
         let epoch = round + 1;
         switch.change(2, |port| port.epoch = epoch);
-        assert_eq!(ports_reached(&mut switch, 1, plain(station(2), station(1))), [2, 3, 4]);
+        assert_eq!(
+            ports_reached(&mut switch, 1, plain(station(2), station(1))),
+            [2, 3, 4]
+        );
     }
 }
 
@@ -102,7 +112,10 @@ fn random_changes_under_load_never_leak_a_vlan() {
                 } else {
                     station(number + 1)
                 };
-                let view = switch.snapshot().port(vswitch_base::PortIndex(port)).unwrap();
+                let view = switch
+                    .snapshot()
+                    .port(vswitch_base::PortIndex(port))
+                    .unwrap();
                 let frame = if view.pvid == Some(vid(v)) && rng.once_in(2) {
                     plain(dst, station(number))
                 } else {
@@ -110,7 +123,10 @@ fn random_changes_under_load_never_leak_a_vlan() {
                 };
                 switch.inject(port, frame);
                 for reached in switch.who_sent() {
-                    let to = switch.snapshot().port(vswitch_base::PortIndex(reached)).unwrap();
+                    let to = switch
+                        .snapshot()
+                        .port(vswitch_base::PortIndex(reached))
+                        .unwrap();
                     assert!(to.vlans.contains(vid(v)), "VLAN {v} left by port {reached}");
                     assert_eq!(to.state, PortState::Forwarding);
                 }
@@ -126,7 +142,11 @@ fn a_failing_queue_is_reported_and_replaced() {
     let mut switch = lan(3);
     switch.wire(1).fail(100);
     switch.inject(2, broadcast(station(2)));
-    assert_eq!(switch.who_sent(), [1, 3], "the failed queue's port still sends");
+    assert_eq!(
+        switch.who_sent(),
+        [1, 3],
+        "the failed queue's port still sends"
+    );
     let port = vswitch_base::PortIndex(1);
     let event = WorkerEvent::QueueFailed { port, errno: 100 };
     assert_eq!(switch.outbox.take_event(), Some(event));

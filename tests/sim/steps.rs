@@ -13,7 +13,10 @@ use vswitch_tests::{
 };
 
 fn learned(switch: &MemSwitch, number: u32) -> Option<u16> {
-    switch.fdb(0).find(Some(vid(10)), station(number)).map(|hit| hit.port.0)
+    switch
+        .fdb(0)
+        .find(Some(vid(10)), station(number))
+        .map(|hit| hit.port.0)
 }
 
 /// B-15
@@ -22,7 +25,10 @@ fn step_01_sanity_wants_an_ethernet_header() {
     let mut switch = lan(2);
     let whole = broadcast(station(1));
     for len in 0..14 {
-        assert_eq!(ports_reached(&mut switch, 1, whole[..len].to_vec()), [] as [u16; 0]);
+        assert_eq!(
+            ports_reached(&mut switch, 1, whole[..len].to_vec()),
+            [] as [u16; 0]
+        );
         assert_eq!(dropped(&switch, 1, DropReason::Runt), len as u64 + 1);
     }
     assert_eq!(ports_reached(&mut switch, 1, whole[..14].to_vec()), [2]);
@@ -32,11 +38,17 @@ fn step_01_sanity_wants_an_ethernet_header() {
 #[test]
 fn step_01_sanity_refuses_zero_and_group_sources() {
     let mut switch = lan(2);
-    for (n, source) in [MacAddr::ZERO, MacAddr::BROADCAST, group(1), reserved(0)].into_iter().enumerate() {
+    for (n, source) in [MacAddr::ZERO, MacAddr::BROADCAST, group(1), reserved(0)]
+        .into_iter()
+        .enumerate()
+    {
         for dst in [MacAddr::BROADCAST, station(2), reserved(2)] {
             assert!(ports_reached(&mut switch, 1, plain(dst, source)).is_empty());
         }
-        assert_eq!(dropped(&switch, 1, DropReason::SourceInvalid), (n as u64 + 1) * 3);
+        assert_eq!(
+            dropped(&switch, 1, DropReason::SourceInvalid),
+            (n as u64 + 1) * 3
+        );
     }
     assert_eq!(switch.fdb(0).stats().entries, 0);
 }
@@ -44,7 +56,10 @@ fn step_01_sanity_refuses_zero_and_group_sources() {
 #[test]
 fn step_01_sanity_floods_the_zero_destination() {
     let mut switch = lan(3);
-    assert_eq!(ports_reached(&mut switch, 1, plain(MacAddr::ZERO, station(1))), [2, 3]);
+    assert_eq!(
+        ports_reached(&mut switch, 1, plain(MacAddr::ZERO, station(1))),
+        [2, 3]
+    );
 }
 
 /// V-02, V-03
@@ -67,7 +82,12 @@ fn step_02_a_stripped_tag_counts_like_one_in_band() {
             };
             switch.inject(1, frame);
             let totals = switch.totals(1);
-            outcomes.push((sent(&switch), totals.drops, totals.bytes_in, learned(&switch, 1)));
+            outcomes.push((
+                sent(&switch),
+                totals.drops,
+                totals.bytes_in,
+                learned(&switch, 1),
+            ));
         }
         assert_eq!(outcomes[0], outcomes[1], "tci {tci:#x}");
     }
@@ -107,7 +127,12 @@ fn step_03_reserved_addresses_never_reach_the_lookup() {
         let kind = vswitch_core::fdb::EntryKind::Static;
         switch
             .fdb(0)
-            .pin(Some(vid(10)), reserved(last), vswitch_base::PortIndex(2), kind)
+            .pin(
+                Some(vid(10)),
+                reserved(last),
+                vswitch_base::PortIndex(2),
+                kind,
+            )
             .unwrap();
         assert!(ports_reached(&mut switch, 1, plain(reserved(last), station(1))).is_empty());
     }
@@ -124,7 +149,9 @@ fn step_03_reserved_addresses_come_before_the_port_state() {
     });
     switch.inject(1, plain(reserved(0), station(1)));
     switch.inject(1, plain(reserved(2), station(1)));
-    let reasons: Vec<_> = std::iter::from_fn(|| switch.outbox.punts.take()).map(|p| p.reason).collect();
+    let reasons: Vec<_> = std::iter::from_fn(|| switch.outbox.punts.take())
+        .map(|p| p.reason)
+        .collect();
     assert_eq!(reasons, [PuntReason::Bpdu, PuntReason::SlowProtocol]);
     assert_eq!(learned(&switch, 1), None, "a blocking port teaches nothing");
 }
@@ -137,7 +164,11 @@ fn step_03_link_local_frames_teach_their_source() {
     switch.inject(1, plain(reserved(1), station(2)));
     assert_eq!(learned(&switch, 2), None, "PAUSE teaches nothing");
     switch.inject(1, tagged(reserved(0x0e), station(3), &[dot1q(99)]));
-    assert_eq!(learned(&switch, 3), None, "nor does a VLAN that the port is not in");
+    assert_eq!(
+        learned(&switch, 3),
+        None,
+        "nor does a VLAN that the port is not in"
+    );
     assert_eq!(dropped(&switch, 1, DropReason::ReservedAddress), 2);
 }
 
@@ -155,9 +186,17 @@ fn step_04_port_state_decides_who_enters() {
         assert_eq!(reached == [2], enters, "{state:?}");
         assert_eq!(learned(&switch, 1), learns.then_some(1), "{state:?}");
         let blocked = u64::from(!learns);
-        assert_eq!(dropped(&switch, 1, DropReason::PortBlocked), blocked, "{state:?}");
+        assert_eq!(
+            dropped(&switch, 1, DropReason::PortBlocked),
+            blocked,
+            "{state:?}"
+        );
         let learning = u64::from(learns && !enters);
-        assert_eq!(dropped(&switch, 1, DropReason::PortLearning), learning, "{state:?}");
+        assert_eq!(
+            dropped(&switch, 1, DropReason::PortLearning),
+            learning,
+            "{state:?}"
+        );
     }
 }
 
@@ -167,14 +206,29 @@ fn step_05_what_the_ingress_filter_drops_is_not_learned() {
     let mut switch = lan(2);
     switch.add(3, trunk(3, &[20]));
     let cases = [
-        (1, tagged(MacAddr::BROADCAST, station(1), &[dot1q(20)]), DropReason::VlanNotAllowed),
+        (
+            1,
+            tagged(MacAddr::BROADCAST, station(1), &[dot1q(20)]),
+            DropReason::VlanNotAllowed,
+        ),
         (3, broadcast(station(1)), DropReason::NoPvid),
-        (3, tagged(MacAddr::BROADCAST, station(1), &[dot1q(0)]), DropReason::NoPvid),
-        (1, tagged(MacAddr::BROADCAST, station(1), &[dot1q(4095)]), DropReason::VlanReserved),
+        (
+            3,
+            tagged(MacAddr::BROADCAST, station(1), &[dot1q(0)]),
+            DropReason::NoPvid,
+        ),
+        (
+            1,
+            tagged(MacAddr::BROADCAST, station(1), &[dot1q(4095)]),
+            DropReason::VlanReserved,
+        ),
     ];
     for (port, frame, reason) in cases {
         let before = dropped(&switch, port, reason);
-        assert!(ports_reached(&mut switch, port, frame).is_empty(), "{reason:?}");
+        assert!(
+            ports_reached(&mut switch, port, frame).is_empty(),
+            "{reason:?}"
+        );
         assert_eq!(dropped(&switch, port, reason), before + 1);
         assert_eq!(switch.fdb(0).stats().entries, 0, "{reason:?}");
     }
@@ -188,7 +242,10 @@ fn step_09_learns_the_source_in_its_vlan() {
     assert_eq!(learned(&switch, 1), Some(1));
     assert_eq!(switch.fdb(0).find(Some(vid(20)), station(1)), None);
     assert_eq!(switch.fdb(0).find(None, station(1)), None);
-    assert_eq!(ports_reached(&mut switch, 2, plain(station(1), station(2))), [1]);
+    assert_eq!(
+        ports_reached(&mut switch, 2, plain(station(1), station(2))),
+        [1]
+    );
 }
 
 #[test]
@@ -209,7 +266,10 @@ fn step_11_a_learning_port_learns_before_it_drops() {
     assert!(ports_reached(&mut switch, 1, broadcast(station(1))).is_empty());
     assert_eq!(dropped(&switch, 1, DropReason::PortLearning), 1);
     switch.change(1, |port| port.state = PortState::Forwarding);
-    assert_eq!(ports_reached(&mut switch, 2, plain(station(1), station(2))), [1]);
+    assert_eq!(
+        ports_reached(&mut switch, 2, plain(station(1), station(2))),
+        [1]
+    );
 }
 
 #[test]
@@ -229,7 +289,10 @@ fn step_13_looks_the_destination_up_in_the_frame_s_vlan() {
     switch.add(4, trunk(4, &[10, 20]));
     hear(&mut switch, 2, 7);
     hear(&mut switch, 3, 7);
-    assert_eq!(ports_reached(&mut switch, 1, plain(station(7), station(1))), [2]);
+    assert_eq!(
+        ports_reached(&mut switch, 1, plain(station(7), station(1))),
+        [2]
+    );
     let in_20 = tagged(station(7), station(4), &[dot1q(20)]);
     assert_eq!(ports_reached(&mut switch, 4, in_20), [3]);
     let in_10 = tagged(station(7), station(4), &[dot1q(10)]);
@@ -245,14 +308,26 @@ fn step_14_delivers_to_one_port_to_the_host_or_to_all() {
     switch.add(9, host);
     let own = station(0x900);
     let local = vswitch_core::fdb::EntryKind::Local;
-    switch.fdb(0).pin(Some(vid(10)), own, vswitch_base::PortIndex(9), local).unwrap();
+    switch
+        .fdb(0)
+        .pin(Some(vid(10)), own, vswitch_base::PortIndex(9), local)
+        .unwrap();
     hear(&mut switch, 2, 2);
 
     let all = [2, 3, 9];
-    assert_eq!(ports_reached(&mut switch, 1, plain(station(2), station(1))), [2]);
+    assert_eq!(
+        ports_reached(&mut switch, 1, plain(station(2), station(1))),
+        [2]
+    );
     assert_eq!(ports_reached(&mut switch, 1, plain(own, station(1))), [9]);
-    assert_eq!(ports_reached(&mut switch, 1, plain(station(77), station(1))), all);
-    assert_eq!(ports_reached(&mut switch, 1, plain(group(1), station(1))), all);
+    assert_eq!(
+        ports_reached(&mut switch, 1, plain(station(77), station(1))),
+        all
+    );
+    assert_eq!(
+        ports_reached(&mut switch, 1, plain(group(1), station(1))),
+        all
+    );
     assert_eq!(ports_reached(&mut switch, 1, broadcast(station(1))), all);
 }
 

@@ -44,10 +44,6 @@ pub struct Captured {
 
 /// Which frames a capture wants.
 #[derive(Clone, Copy, Debug)]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "three independent filters of the command line"
-)]
 pub struct CaptureFilter {
     /// Frames into the switch.
     pub incoming: bool,

@@ -80,6 +80,10 @@ impl Staging {
         list.len += 1;
     }
 
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "one call site, and each is a worker's own field"
+    )]
     /// Sends everything staged and leaves the staging empty. `mtu_of` is 0 for a port that has left.
     pub fn send_all(
         &mut self,
@@ -146,11 +150,9 @@ fn send_port<'a>(
         if let Some((tap, port, now)) = tap {
             tap.note_out(port, now, &out);
         }
-        if let Some(vid) = class.vid {
-            if let Some(vlan) = counters.vlan(vid) {
-                vlan.frames_out.add(1);
-                vlan.bytes_out.add(out.wire_len() as u64);
-            }
+        if let Some(vlan) = class.vid.and_then(|vid| counters.vlan(vid)) {
+            vlan.frames_out.add(1);
+            vlan.bytes_out.add(out.wire_len() as u64);
         }
         if offload::needs_finishing(&out.offload, caps) {
             // What was staged before goes first: frames of a flow stay in order.
@@ -269,17 +271,45 @@ fn compose<'a>(frame: &Frame<'a>, class: &Classified, tagged: bool) -> TxFrame<'
     }
 }
 
-/// Whether a frame's payload fits an MTU. The Ethernet header and the VLAN's tag do not count, an
-/// inner tag does; a frame that stands for segments is judged by its largest.
+/// Whether a frame's payload fits an MTU. The Ethernet header and the VLAN's tag do not count, further
+/// tags do; where VLANs are not filtered one outer tag is free all the same (Linux,
+/// `is_skb_forwardable`). A frame that stands for segments is judged by its largest.
 #[inline]
 #[must_use]
 pub fn fits(frame: &Frame<'_>, class: &Classified, mtu: u16) -> bool {
     let overhead = usize::from(class.cut) + (HEADER_LEN - ADDRESSES_LEN);
     let inner = if class.inner.is_some() { Tag::LEN } else { 0 };
-    let payload = frame.bytes.len().saturating_sub(overhead) + inner;
-    payload <= usize::from(mtu)
-        || frame.offload.is_gso()
-            && offload::segment_payload_len(&compose(frame, class, false)) <= usize::from(mtu)
+    let mut payload = frame.bytes.len().saturating_sub(overhead) + inner;
+    if class.vid.is_none() && (inner > 0 || tags_at(frame.bytes, ADDRESSES_LEN) > 0) {
+        payload = payload.saturating_sub(Tag::LEN);
+    }
+    payload <= usize::from(mtu) || frame.offload.is_gso() && segments_fit(frame, class, mtu)
+}
+
+#[cold]
+fn segments_fit(frame: &Frame<'_>, class: &Classified, mtu: u16) -> bool {
+    let tags = tags_at(frame.bytes, usize::from(class.cut)) + usize::from(class.inner.is_some());
+    let counted = if class.vid.is_none() {
+        tags.saturating_sub(1)
+    } else {
+        tags
+    };
+    let segment = offload::segment_payload_len(&compose(frame, class, false));
+    segment + counted * Tag::LEN <= usize::from(mtu)
+}
+
+/// Tags in band from byte `at` on.
+#[inline]
+fn tags_at(bytes: &[u8], at: usize) -> usize {
+    let mut rest = bytes.get(at..).unwrap_or_default();
+    let mut tags = 0;
+    while let [a, b, _, _, inner @ ..] = rest
+        && Tpid::from_ether_type(u16::from_be_bytes([*a, *b])).is_some()
+    {
+        rest = inner;
+        tags += 1;
+    }
+    tags
 }
 
 /// The tag that a frame came with, in or out of band, as pass 1 judged it.

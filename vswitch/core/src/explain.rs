@@ -140,10 +140,25 @@ pub fn explain(
     learn::learn(
         &mut class, logical, port, bridge, snapshot, now_s, &mut notes,
     );
+    let taught = matches!(
+        notes.0.last(),
+        Some(Step::Learn {
+            learned: Learned::New | Learned::Moved { .. }
+        })
+    );
     let mut verdict = class.verdict.unwrap_or_else(|| {
+        if taught && class.src == class.dst {
+            // A frame to its own sender finds what it has just taught.
+            notes.note(|| Step::Known {
+                port: logical,
+                kind: EntryKind::Learned,
+            });
+            return forward::to_port(&class, logical, port, logical, port, bridge)
+                .map_or_else(Verdict::Drop, Verdict::Forward);
+        }
         forward::decide(&class, logical, port, bridge, snapshot, now_s, &mut notes)
     });
-    let mut copies = 0;
+    let (mut copies, mut oversize) = (0, false);
     let mut out = |notes: &mut Notebook, egress: Egress| {
         let fits = snapshot
             .port(egress.port)
@@ -160,6 +175,7 @@ pub fn explain(
             }
         });
         copies += usize::from(fits);
+        oversize |= !fits;
     };
     match verdict {
         Verdict::Forward(egress) => {
@@ -187,7 +203,12 @@ pub fn explain(
                 });
             }
             if copies == 0 {
-                verdict = Verdict::Drop(DropReason::NoEgress);
+                let reason = if oversize {
+                    DropReason::TxOversize
+                } else {
+                    DropReason::NoEgress
+                };
+                verdict = Verdict::Drop(reason);
             }
         }
         Verdict::Punt(_) | Verdict::Drop(_) => {}

@@ -265,13 +265,13 @@ impl Fdb {
         is_current: impl Fn(PortIndex, u16) -> bool,
     ) -> Learned {
         let key = Key::new(vid, mac);
-        if let Some((slot, value)) = self.table.find(key) {
-            if let Some(outcome) = settled(value, source) {
-                if outcome == Learned::Known {
-                    self.table.stamps(slot).note_seen(now_s);
-                }
-                return outcome;
+        if let Some((slot, value)) = self.table.find(key)
+            && let Some(outcome) = settled(value, source)
+        {
+            if outcome == Learned::Known {
+                self.table.stamps(slot).note_seen(now_s);
             }
+            return outcome;
         }
         self.learn_slow(key, source, now_s, is_current)
     }

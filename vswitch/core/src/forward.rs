@@ -52,7 +52,7 @@ pub fn decide<R: Recorder>(
 /// Whether a frame from `ingress` may leave by `target`, and how (Linux `should_deliver`; the MTU is
 /// the egress pass's business).
 #[inline]
-fn to_port(
+pub(crate) fn to_port(
     class: &Classified,
     index: PortIndex,
     target: &PortView,

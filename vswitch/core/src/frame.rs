@@ -175,7 +175,10 @@ impl VnetHdr {
     pub const fn is_plausible(&self, len: usize) -> bool {
         if self.needs_csum() {
             let end = self.csum_start as usize + self.csum_offset as usize + 2;
-            if (self.csum_start as usize) < vswitch_base::ether::HEADER_LEN || end > len {
+            let start = self.csum_start as usize;
+            // Room for the tags that may be pushed before it: the field has 16 bits.
+            let movable = start + 2 * Tag::LEN <= u16::MAX as usize;
+            if start < vswitch_base::ether::HEADER_LEN || end > len || !movable {
                 return false;
             }
         }

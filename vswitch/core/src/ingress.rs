@@ -7,8 +7,13 @@
 use crate::frame::Frame;
 use crate::snapshot::{AcceptFrames, BpduPolicy, BridgeView, PortState, PortView};
 use crate::verdict::{DropReason, PuntReason, Verdict};
-use vswitch_base::ether::{ADDRESSES_LEN, InBandTag};
+use vswitch_base::ether::{ADDRESSES_LEN, HEADER_LEN, InBandTag};
 use vswitch_base::{EtherView, MacAddr, Tag, Tci, Tpid, Vid};
+
+/// The rest begins after the addresses where no in-band tag was taken out.
+const UNTAGGED_CUT: u8 = 12;
+const TAG_LEN: u8 = 4;
+const _: () = assert!(UNTAGGED_CUT as usize == ADDRESSES_LEN && TAG_LEN as usize == Tag::LEN);
 
 /// A frame after pass 1.
 #[derive(Clone, Copy, Debug)]
@@ -39,7 +44,7 @@ impl Classified {
             vid: None,
             tci: Tci(0),
             inner: None,
-            cut: ADDRESSES_LEN as u8,
+            cut: UNTAGGED_CUT,
             learnable: false,
             verdict: None,
         }
@@ -52,7 +57,7 @@ impl Classified {
             vid: None,
             tci: Tci(0),
             inner: None,
-            cut: ADDRESSES_LEN as u8,
+            cut: UNTAGGED_CUT,
             learnable: false,
             verdict: Some(Verdict::Drop(reason)),
         }
@@ -83,10 +88,10 @@ pub fn classify(frame: &Frame<'_>, port: &PortView, bridge: &BridgeView) -> Clas
     }
     // Step 3: link-local group addresses never get further by themselves. (Step 2, the tag, is read
     // where it is used: nothing before depends on it.)
-    if let Some(last) = class.dst.reserved_group() {
-        if let Some(verdict) = reserved(last, frame.stripped.is_some(), port) {
-            return link_local(frame, &view, class, port, bridge, verdict);
-        }
+    if let Some(last) = class.dst.reserved_group()
+        && let Some(verdict) = reserved(last, frame.stripped.is_some(), port)
+    {
+        return link_local(frame, &view, class, port, bridge, verdict);
     }
     // Step 4: the port's state. A learning port goes on; pass 3 ends it there.
     match port.state {
@@ -125,7 +130,13 @@ fn into_vlan(
                 tci,
             }),
         ) => {
-            class.cut = (ADDRESSES_LEN + Tag::LEN) as u8;
+            class.cut = UNTAGGED_CUT + TAG_LEN;
+            let start = usize::from(frame.offload.csum_start);
+            if frame.offload.needs_csum() && start < HEADER_LEN + Tag::LEN {
+                // It would point into the header once the tag is taken out.
+                class.learnable = false;
+                return class.dropped(DropReason::BadOffload);
+            }
             Some(tci)
         }
         (None, InBandTag::Truncated) => {

@@ -147,13 +147,12 @@ impl Worker {
                 ring_full: _,
                 truncated,
             } = queue.rx.take_losses();
-            if truncated > 0 {
-                if let Some(slot) = self.slots.get(queue.port.index()).and_then(Option::as_ref) {
-                    slot.counters.frames_in.add(truncated);
-                    slot.counters
-                        .dropped(DropReason::RxTruncated)
-                        .add(truncated);
-                }
+            let slot = self.slots.get(queue.port.index()).and_then(Option::as_ref);
+            if let (Some(slot), 1..) = (slot, truncated) {
+                slot.counters.frames_in.add(truncated);
+                slot.counters
+                    .dropped(DropReason::RxTruncated)
+                    .add(truncated);
             }
         }
     }

@@ -95,14 +95,14 @@ impl Order {
         let Link { prev, next, .. } = self.links[slot.index()];
         let list = &mut self.lists[port.index()];
         if prev == NONE {
-            list.head = next
+            list.head = next;
         } else {
-            self.links[prev as usize].next = next
+            self.links[prev as usize].next = next;
         }
         if next == NONE {
-            list.tail = prev
+            list.tail = prev;
         } else {
-            self.links[next as usize].prev = prev
+            self.links[next as usize].prev = prev;
         }
         list.len -= 1;
         self.total -= 1;
@@ -114,14 +114,14 @@ impl Order {
         self.links[to.index()] = link;
         let list = &mut self.lists[port.index()];
         if link.prev == NONE {
-            list.head = to.0
+            list.head = to.0;
         } else {
-            self.links[link.prev as usize].next = to.0
+            self.links[link.prev as usize].next = to.0;
         }
         if link.next == NONE {
-            list.tail = to.0
+            list.tail = to.0;
         } else {
-            self.links[link.next as usize].prev = to.0
+            self.links[link.next as usize].prev = to.0;
         }
     }
 

@@ -58,12 +58,22 @@ impl Value {
 
     #[inline]
     pub(super) const fn port(self) -> PortIndex {
-        PortIndex(self.0 as u16)
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "the low 16 bits are the port"
+        )]
+        let port = self.0 as u16;
+        PortIndex(port)
     }
 
     #[inline]
     pub(super) const fn epoch(self) -> u16 {
-        (self.0 >> 16) as u16
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "the next 16 bits are the epoch"
+        )]
+        let epoch = (self.0 >> 16) as u16;
+        epoch
     }
 
     #[inline]
@@ -167,8 +177,8 @@ impl Table {
     #[inline]
     fn buckets_of(&self, key: Key) -> [usize; 2] {
         // Multiply and fold (as wyhash): all 60 bits reach both numbers, keyed by the seed.
-        let product = u128::from(key.0 ^ self.seed)
-            .wrapping_mul(0x2d35_8dcc_aa6c_78a5_9e37_79b9_7f4a_7c15);
+        let product =
+            u128::from(key.0 ^ self.seed).wrapping_mul(0x2d35_8dcc_aa6c_78a5_9e37_79b9_7f4a_7c15);
         #[expect(clippy::cast_possible_truncation, reason = "folding keeps both halves")]
         let h = (product as u64) ^ (product >> 64) as u64;
         #[expect(
