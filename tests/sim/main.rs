@@ -11,6 +11,7 @@ mod fuzz;
 mod learning;
 mod many_ports;
 mod mtu;
+mod oracle;
 mod reconfigure;
 mod steps;
 mod two_bridges;

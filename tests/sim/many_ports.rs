@@ -17,7 +17,7 @@ fn a_thousand_ports_attach_forward_flood_and_go_away() {
     for number in 1..=PORTS {
         hear(&mut switch, number, number.into());
     }
-    assert_eq!(switch.fdb(0).stats().entries, PORTS.into());
+    assert_eq!(switch.fdb(0).stats().entries, u32::from(PORTS));
     for number in 1..=PORTS {
         let to = number % PORTS + 1;
         let frame = plain(station(to.into()), station(number.into()));

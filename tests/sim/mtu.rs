@@ -139,7 +139,7 @@ fn a_tag_pushed_or_popped_moves_the_offload_offsets() {
         Some(1_460),
     );
     switch.inject(1, large.clone());
-    assert_eq!(switch.take_sent()[&2], [with_tag.clone()]);
+    assert_eq!(switch.take_sent()[&2], std::slice::from_ref(&with_tag));
     switch.inject(2, with_tag);
     assert_eq!(switch.take_sent()[&1], [large]);
 }

@@ -1,0 +1,384 @@
+//! Namespaces, switches and hosts of one test, removed when the test ends however it ends.
+//!
+//! Names carry the process id and a number, so tests and earlier runs do not meet. A host is a namespace
+//! with one device; a switch is a `vswitchd` in a namespace of its own. All traffic stays among them.
+
+use serde_json::{Value, json};
+use std::fs;
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+/// Says loudly what is missing and fails: these tests must not pass by not running.
+pub(crate) fn need_root() {
+    assert!(
+        rustix_is_root(),
+        "the netns tier needs root for namespaces and devices: sudo scripts/ci.sh netns"
+    );
+}
+
+fn rustix_is_root() -> bool {
+    fs::metadata("/proc/self").is_ok_and(|m| std::os::unix::fs::MetadataExt::uid(&m) == 0)
+}
+
+/// Runs a command and gives what it printed.
+///
+/// # Panics
+/// When it fails, with everything it said.
+pub(crate) fn run(line: &str) -> String {
+    let output = sh(line);
+    assert!(
+        output.status.success(),
+        "`{line}` failed:\n{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// Runs a command, whatever comes of it.
+pub(crate) fn sh(line: &str) -> Output {
+    Command::new("sh")
+        .args(["-c", line])
+        .stdin(Stdio::null())
+        .output()
+        .expect("a shell")
+}
+
+/// One test's playground.
+pub(crate) struct Lab {
+    prefix: String,
+    folder: PathBuf,
+    namespaces: Vec<String>,
+}
+
+impl Lab {
+    /// An empty playground.
+    pub(crate) fn new() -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        need_root();
+        let prefix = format!(
+            "vt{}x{}",
+            std::process::id(),
+            NEXT.fetch_add(1, Ordering::Relaxed)
+        );
+        let folder = std::env::temp_dir().join(&prefix);
+        fs::create_dir_all(&folder).expect("a folder for the test");
+        Self {
+            prefix,
+            folder,
+            namespaces: Vec::new(),
+        }
+    }
+
+    /// A namespace; the name to use in commands.
+    pub(crate) fn namespace(&mut self, name: &str) -> String {
+        let full = format!("{}-{name}", self.prefix);
+        self.namespaces.push(full.clone());
+        run(&format!(
+            "ip netns add {full} && ip -n {full} link set lo up"
+        ));
+        // Addresses are usable at once, and nobody looks for duplicates in our way.
+        run(&format!(
+            "ip netns exec {full} sysctl -qw net.ipv6.conf.default.accept_dad=0"
+        ));
+        full
+    }
+
+    /// The full name of a namespace made before.
+    pub(crate) fn ns(&self, name: &str) -> String {
+        format!("{}-{name}", self.prefix)
+    }
+
+    /// Two namespaces joined by a veth pair.
+    pub(crate) fn veth(&self, ns_a: &str, dev_a: &str, ns_b: &str, dev_b: &str) {
+        let (a, b) = (self.ns(ns_a), self.ns(ns_b));
+        run(&format!(
+            "ip link add {dev_a} netns {a} type veth peer name {dev_b} netns {b}"
+        ));
+    }
+
+    /// Gives a host's device its addresses: 10.0.0.N/24 and fd00::N/64.
+    pub(crate) fn address(&self, host: &str, dev: &str, number: u8, mtu: u32) {
+        let ns = self.ns(host);
+        run(&format!(
+            "ip -n {ns} link set {dev} mtu {mtu} && ip -n {ns} addr add 10.0.0.{number}/24 dev {dev} \
+             && ip -n {ns} -6 addr add fd00::{number}/64 dev {dev} nodad && ip -n {ns} link set {dev} up"
+        ));
+    }
+
+    /// Runs a command in a host; whether it succeeded.
+    pub(crate) fn ok_in(&self, host: &str, line: &str) -> bool {
+        sh(&format!("ip netns exec {} {line}", self.ns(host)))
+            .status
+            .success()
+    }
+
+    /// Waits until one host reaches the other.
+    ///
+    /// # Panics
+    /// After ten seconds.
+    pub(crate) fn wait_ping(&self, host: &str, address: &str) {
+        eventually(&format!("{host} reaches {address}"), || {
+            self.ok_in(host, &format!("ping -c 1 -W 1 {address}"))
+        });
+    }
+
+    /// One TCP stream of a second; bits per second and share of segments sent again.
+    ///
+    /// # Panics
+    /// When it fails.
+    pub(crate) fn tcp(&self, client: &str, server: &str, address: &str) -> (f64, f64) {
+        let server_line = format!(
+            "ip netns exec {} timeout 20 iperf3 -s -1 -p 5201",
+            self.ns(server)
+        );
+        let mut child = Command::new("sh")
+            .args(["-c", &server_line])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("iperf3");
+        let line = format!(
+            "ip netns exec {} timeout 20 iperf3 -J -c {address} -p 5201 -t 1",
+            self.ns(client)
+        );
+        let mut report = Value::Null;
+        // The server needs a moment to listen.
+        for _ in 0..50 {
+            std::thread::sleep(Duration::from_millis(100));
+            report = serde_json::from_slice(&sh(&line).stdout).unwrap_or(Value::Null);
+            if report
+                .get("end")
+                .and_then(|end| end.get("sum_received"))
+                .is_some()
+            {
+                break;
+            }
+        }
+        let _ended = child.kill();
+        let _reaped = child.wait();
+        let sum = &report["end"]["sum_received"];
+        let rate = sum["bits_per_second"]
+            .as_f64()
+            .unwrap_or_else(|| panic!("no TCP: {report}"));
+        let bytes = sum["bytes"].as_f64().unwrap_or(0.0);
+        let again = report["end"]["sum_sent"]["retransmits"]
+            .as_f64()
+            .unwrap_or(0.0);
+        (rate, again * 1448.0 / bytes.max(1.0))
+    }
+
+    /// Starts a switch in a namespace of that name, made before.
+    pub(crate) fn switch(&self, name: &str, config: &str) -> Switch {
+        let mut switch = Switch {
+            ns: self.ns(name),
+            folder: self.folder.join(name),
+            child: None,
+        };
+        fs::create_dir_all(&switch.folder).expect("a folder for the switch");
+        fs::write(switch.folder.join("vswitch.toml"), config).expect("its configuration");
+        switch.start();
+        switch
+    }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        for ns in &self.namespaces {
+            sh(&format!("ip netns pids {ns} | xargs -r kill -9"));
+            sh(&format!("ip netns del {ns}"));
+        }
+        let _removed = fs::remove_dir_all(&self.folder);
+    }
+}
+
+/// Tries until it holds.
+///
+/// # Panics
+/// After ten seconds.
+pub(crate) fn eventually(what: &str, holds: impl Fn() -> bool) {
+    let begun = Instant::now();
+    while !holds() {
+        assert!(
+            begun.elapsed() < Duration::from_secs(10),
+            "not within 10 s: {what}"
+        );
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// A running `vswitchd`.
+pub(crate) struct Switch {
+    ns: String,
+    folder: PathBuf,
+    child: Option<Child>,
+}
+
+impl Switch {
+    fn binary() -> PathBuf {
+        let folder = std::env::current_exe().expect("the test's own path");
+        // target/PROFILE/deps/test -> target/PROFILE/vswitchd
+        let path = folder
+            .parent()
+            .and_then(Path::parent)
+            .expect("a target folder")
+            .join("vswitchd");
+        assert!(
+            path.exists(),
+            "no {}: cargo build -p vswitchd",
+            path.display()
+        );
+        path
+    }
+
+    /// Starts it, as at first or again.
+    pub(crate) fn start(&mut self) {
+        let log = fs::File::create(self.folder.join("log")).expect("a log");
+        let child = Command::new("ip")
+            .args(["netns", "exec", &self.ns])
+            .arg(Self::binary())
+            .arg("--config")
+            .arg(self.folder.join("vswitch.toml"))
+            .arg("--socket")
+            .arg(self.socket())
+            .arg("--state-dir")
+            .arg(self.folder.join("state"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .expect("vswitchd");
+        self.child = Some(child);
+        // A veth end whose peer is still down lacks a carrier: a warning, not an error.
+        eventually("the switch answers and all its devices are open", || {
+            let health = self.try_call("io.vswitch.Switch.GetHealth", &json!({}));
+            let problems = health
+                .as_ref()
+                .and_then(|h| h["parameters"]["problems"].as_array());
+            problems.is_some_and(|all| all.iter().all(|p| p["severity"] == "warning"))
+        });
+    }
+
+    /// Its control socket.
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.folder.join("sock")
+    }
+
+    /// Its log so far.
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(self.folder.join("log")).unwrap_or_default()
+    }
+
+    /// Its process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.as_ref().expect("a running switch").id()
+    }
+
+    /// Sends a signal, waits for the end; whether it ended with success.
+    pub(crate) fn end(&mut self, signal: &str) -> bool {
+        let mut child = self.child.take().expect("a running switch");
+        run(&format!("kill -{signal} {}", child.id()));
+        let begun = Instant::now();
+        while begun.elapsed() < Duration::from_secs(15) {
+            if let Some(status) = child.try_wait().expect("its status") {
+                return status.success();
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        panic!(
+            "the switch did not end after SIG{signal}; its log:\n{}",
+            self.log()
+        );
+    }
+
+    fn try_call(&self, method: &str, parameters: &Value) -> Option<Value> {
+        let mut stream = UnixStream::connect(self.socket()).ok()?;
+        stream
+            .set_read_timeout(Some(Duration::from_secs(10)))
+            .ok()?;
+        let call = json!({ "method": method, "parameters": parameters });
+        stream.write_all(format!("{call}\0").as_bytes()).ok()?;
+        let mut bytes = Vec::new();
+        let mut chunk = [0; 65536];
+        while bytes.last() != Some(&0) {
+            match stream.read(&mut chunk).ok()? {
+                0 => return None,
+                n => bytes.extend_from_slice(&chunk[..n]),
+            }
+        }
+        bytes.pop();
+        serde_json::from_slice(&bytes).ok()
+    }
+
+    /// Calls a method that succeeds; its parameters.
+    ///
+    /// # Panics
+    /// When it answers with an error, or not at all.
+    pub(crate) fn call(&self, method: &str, parameters: Value) -> Value {
+        let reply = self
+            .try_call(method, &parameters)
+            .unwrap_or_else(|| panic!("no answer to {method}; the switch's log:\n{}", self.log()));
+        assert!(
+            reply.get("error").is_none(),
+            "{method} {parameters}: {reply}"
+        );
+        reply["parameters"].clone()
+    }
+
+    /// Calls a method that fails; the error and its parameters.
+    ///
+    /// # Panics
+    /// When it succeeds.
+    pub(crate) fn refused(&self, method: &str, parameters: Value) -> (String, Value) {
+        let reply = self.try_call(method, &parameters).expect("an answer");
+        let error = reply.get("error").and_then(Value::as_str);
+        let error = error.unwrap_or_else(|| panic!("{method} {parameters} succeeded: {reply}"));
+        (error.to_owned(), reply["parameters"].clone())
+    }
+
+    /// N-17: for each port frames in are accounted for, and copies made are copies sent or dropped.
+    ///
+    /// # Panics
+    /// When a frame is unaccounted for.
+    pub(crate) fn assert_conserved(&self) {
+        // Frames in flight between two counters settle within a moment.
+        eventually(
+            "frames in = forwarded + drops + punts at every port",
+            || {
+                let reply = self.call("io.vswitch.Stats.Ports", json!({}));
+                reply["ports"]
+                    .as_array()
+                    .expect("ports")
+                    .iter()
+                    .all(|port| {
+                        let number = |key: &str| port[key].as_u64().unwrap_or(0);
+                        let drops: u64 = port["drops"]
+                            .as_array()
+                            .expect("drops")
+                            .iter()
+                            .filter(|drop| drop["direction"] == "in")
+                            .map(|drop| drop["frames"].as_u64().unwrap_or(0))
+                            .sum();
+                        number("framesIn")
+                            == number("framesForwarded") + drops + number("framesPunted")
+                    })
+            },
+        );
+    }
+}
+
+impl Drop for Switch {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _killed = child.kill();
+            let _reaped = child.wait();
+        }
+        if std::thread::panicking() {
+            eprintln!("log of the switch:\n{}", self.log());
+        }
+    }
+}
