@@ -1,0 +1,134 @@
+//! `vswctl daemon`: the daemon itself, its threads, its log.
+
+use vswitch_api::request::{DaemonGetInfo, SetLogLevel};
+use vswitch_api::types::DaemonInfo;
+
+use crate::failure::Failure;
+use crate::render::{Body, Facts, Format, Look, Table, View, or_dash};
+use crate::session::{Session, Watch};
+use crate::units;
+
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Command {
+    /// Version, process, files, threads
+    Info {
+        #[command(flatten)]
+        watch: Watch,
+    },
+    /// Show or set what is logged: [set] LEVEL, or levels by module such as info,vswitchd::server=debug
+    Log {
+        /// [set] LEVEL; nothing: show
+        #[arg(value_name = "LEVEL")]
+        words: Vec<String>,
+    },
+}
+
+pub(crate) fn run(command: Command, session: &mut Session<'_, '_>) -> Result<(), Failure> {
+    match command {
+        Command::Info { watch } => {
+            let mut before: Option<DaemonInfo> = None;
+            session.show_watched(&watch, |session| {
+                let now = session.call(DaemonGetInfo::default())?;
+                let view = view(&now, before.as_ref(), &session.look)?;
+                before = Some(now);
+                Ok(view)
+            })
+        }
+        Command::Log { words } => {
+            let words: Vec<&str> = words.iter().map(String::as_str).collect();
+            let level = match words.as_slice() {
+                [] | ["show"] => {
+                    let info = session.call(DaemonGetInfo::default())?;
+                    let text = format!("{}\n", crate::render::clean(&info.log));
+                    return session.show(&View::text(
+                        &serde_json::json!({"log": info.log}),
+                        text,
+                        Vec::new(),
+                    ));
+                }
+                ["set", level] | [level] => (*level).to_owned(),
+                _ => {
+                    return Err(Failure::usage("there is a word too many")
+                        .help("vswctl daemon log set info,vswitchd::server=debug"));
+                }
+            };
+            let done = session.call(SetLogLevel {
+                level: level.clone(),
+            })?;
+            session.show(&View::text(
+                &done,
+                format!("logs {level} until the daemon ends\n"),
+                Vec::new(),
+            ))
+        }
+    }
+}
+
+/// Part of the time since the reading before, or since the start, in percent.
+fn busy(now: (u64, u64), before: Option<(u64, u64)>) -> Option<String> {
+    let (old_busy, old_idle) = before.unwrap_or_default();
+    let busy = now.0.checked_sub(old_busy)?;
+    let all = busy.checked_add(now.1.checked_sub(old_idle)?)?;
+    let percent = u128::from(busy) * 100 / u128::from(Some(all).filter(|all| *all > 0)?);
+    Some(format!("{percent}%"))
+}
+
+fn view(now: &DaemonInfo, before: Option<&DaemonInfo>, look: &Look) -> Result<View, Failure> {
+    let mut facts = Facts::default();
+    facts.add("version", now.version.as_str());
+    facts.add(
+        "process",
+        format!("{}, up {}", now.pid, units::duration(now.uptime_seconds)),
+    );
+    facts.add("socket", now.socket.as_str());
+    facts.add(
+        "files",
+        if now.config_files.is_empty() {
+            "none".to_owned()
+        } else {
+            now.config_files.join(", ")
+        },
+    );
+    facts.maybe("state", now.state_dir.as_deref());
+    facts.add("log", now.log.as_str());
+    facts.add("memory", units::bytes(now.memory_bytes));
+    let mut text = facts.text(look, "");
+    let mut table = Table::new(&[
+        "WORKER>",
+        "CPU>",
+        "QUEUES>",
+        "BUSY>",
+        "FRAMES>",
+        "BATCHES>",
+        "FRAMES/BATCH>",
+    ]);
+    for worker in &now.workers {
+        let old =
+            before.and_then(|before| before.workers.iter().find(|old| old.index == worker.index));
+        table.row(vec![
+            worker.index.into(),
+            or_dash(worker.cpu),
+            worker.queues.into(),
+            or_dash(busy(
+                (worker.busy_ns, worker.idle_ns),
+                old.map(|old| (old.busy_ns, old.idle_ns)),
+            )),
+            worker.frames.into(),
+            worker.batches.into(),
+            or_dash(worker.frames.checked_div(worker.batches)),
+        ]);
+    }
+    if !now.workers.is_empty() {
+        text.push('\n');
+        let plain = Look {
+            format: Format::Table,
+            columns: Vec::new(),
+            sort: None,
+            ..look.clone()
+        };
+        text.push_str(&View::table(&(), table, Vec::new()).print(&plain)?);
+    }
+    let mut view = View::text(now, String::new(), vec![now.version.clone()]);
+    view.body = Body::Text(text);
+    Ok(view)
+}

@@ -1,0 +1,21 @@
+//! `vswctl`: the operator's command for `vswitchd`. All of it is in the library beside; here
+//! are only the process's arguments, standard streams and exit code.
+
+use std::io::IsTerminal as _;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let stdout = std::io::stdout();
+    let terminal = stdout.is_terminal();
+    let mut out = stdout.lock();
+    let mut err = std::io::stderr().lock();
+    let mut world = vswctl::World {
+        out: &mut out,
+        err: &mut err,
+        terminal,
+        color_wanted: anstream::AutoStream::choice(&std::io::stdout())
+            != anstream::ColorChoice::Never,
+        connect: &vswctl::connect,
+    };
+    ExitCode::from(vswctl::run(std::env::args_os(), &mut world).code())
+}

@@ -1,0 +1,165 @@
+//! One run of the command: its options, its output, and the daemon when it is needed.
+//!
+//! Connects at the first call, so that commands that need no daemon run without one. Typed
+//! calls over the untyped [`Link`]; `--watch` as repeated answers. One thread; blocks on the
+//! socket and, between two looks of `--watch`, on the clock.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use vswitch_api::request::Method;
+
+use crate::World;
+use crate::failure::{Exit, Failure};
+use crate::link::Link;
+use crate::render::{Format, Look, View, to_json, write_out};
+
+/// `-w` of commands that show something.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub(crate) struct Watch {
+    /// Show again and again; with JSON one object a line
+    #[arg(short, long)]
+    pub(crate) watch: bool,
+    /// Seconds from one look to the next
+    #[arg(long, default_value_t = 2, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub(crate) interval: u64,
+}
+
+/// The state of one run.
+pub(crate) struct Session<'a, 'w> {
+    pub(crate) world: &'a mut World<'w>,
+    pub(crate) look: Look,
+    pub(crate) quiet: bool,
+    pub(crate) socket: PathBuf,
+    link: Option<Box<dyn Link>>,
+}
+
+impl<'a, 'w> Session<'a, 'w> {
+    pub(crate) fn new(world: &'a mut World<'w>, look: Look, quiet: bool, socket: PathBuf) -> Self {
+        Self {
+            world,
+            look,
+            quiet,
+            socket,
+            link: None,
+        }
+    }
+
+    pub(crate) fn link(&mut self) -> Result<&mut dyn Link, Failure> {
+        let link = match self.link.take() {
+            Some(link) => link,
+            None => (self.world.connect)(&self.socket)?,
+        };
+        Ok(self.link.insert(link).as_mut())
+    }
+
+    /// One call.
+    pub(crate) fn call<M: Method>(&mut self, method: M) -> Result<M::Reply, Failure> {
+        let reply = self.link()?.call(M::NAME, to_json(&method))?;
+        decode(M::NAME, reply)
+    }
+
+    /// A call with many answers, until `each` gives `false` or the daemon ends it.
+    pub(crate) fn stream<M: Method>(
+        &mut self,
+        method: M,
+        mut each: impl FnMut(&mut Self, M::Reply) -> Result<bool, Failure>,
+    ) -> Result<(), Failure> {
+        self.stream_raw(M::NAME, to_json(&method), |session, reply| {
+            each(session, decode(M::NAME, reply)?)
+        })
+    }
+
+    /// As [`Session::stream`], with answers as they are.
+    pub(crate) fn stream_raw(
+        &mut self,
+        method: &str,
+        parameters: Value,
+        mut each: impl FnMut(&mut Self, Value) -> Result<bool, Failure>,
+    ) -> Result<(), Failure> {
+        self.link()?;
+        let Some(mut link) = self.link.take() else {
+            return Err(Failure::new(
+                Exit::Unreachable,
+                "vswctl.Unreachable",
+                "there is no connection",
+            ));
+        };
+        let mut failed = None;
+        let mut ended = true;
+        let done = link.stream(method, parameters, &mut |reply| match each(self, reply) {
+            Ok(more) => {
+                ended = more;
+                more
+            }
+            Err(failure) => {
+                failed = Some(failure);
+                false
+            }
+        });
+        if let Some(failure) = failed {
+            return Err(failure);
+        }
+        done?;
+        if ended {
+            self.link = Some(link); // Left by us, it may still carry answers; ended, it is free.
+        }
+        Ok(())
+    }
+
+    /// Prints text.
+    pub(crate) fn print(&mut self, text: &str) -> Result<(), Failure> {
+        if self.quiet {
+            return Ok(());
+        }
+        Ok(write_out(self.world.out, text)?)
+    }
+
+    /// Prints a view in the form that was asked for.
+    pub(crate) fn show(&mut self, view: &View) -> Result<(), Failure> {
+        let text = view.print(&self.look)?;
+        self.print(&text)
+    }
+
+    /// Shows what `make` makes once, or with `-w` again and again until interrupted.
+    pub(crate) fn show_watched(
+        &mut self,
+        watch: &Watch,
+        mut make: impl FnMut(&mut Self) -> Result<View, Failure>,
+    ) -> Result<(), Failure> {
+        if !watch.watch {
+            let view = make(self)?;
+            return self.show(&view);
+        }
+        if self.look.format == Format::Json {
+            self.look.format = Format::Jsonl;
+        }
+        let mut first = true;
+        loop {
+            let view = make(self)?;
+            let text = view.print(&self.look)?;
+            let people = matches!(self.look.format, Format::Table | Format::Wide);
+            let lead = match (people, self.world.terminal, first) {
+                (true, true, _) => "\u{1b}[H\u{1b}[2J", // home, clear
+                (true, false, false) => "\n",
+                _ => "",
+            };
+            self.print(&format!("{lead}{text}"))?;
+            first = false;
+            std::thread::sleep(Duration::from_secs(watch.interval));
+        }
+    }
+}
+
+fn decode<T: DeserializeOwned>(method: &str, reply: Value) -> Result<T, Failure> {
+    T::deserialize(&reply).map_err(|error| {
+        Failure::new(
+            Exit::Failed,
+            "vswctl.Reply",
+            format!("cannot read the daemon's answer to {method}: {error}"),
+        )
+        .help("is the daemon of another version?  vswctl api call org.varlink.service.GetInfo")
+    })
+}
