@@ -186,6 +186,7 @@ fn killed_and_started_again_it_forwards_and_leaves_nothing_behind() {
     assert!(!switch.end("KILL"));
     switch.start();
     lab.address("b", "pb", 2, 1500);
+    run(&format!("ip -n {} neigh flush all", lab.ns("a")));
     lab.wait_ping("a", "10.0.0.2");
     assert!(switch.end("TERM"), "{}", switch.log());
     assert_eq!((links(&sw), links(&b)), before);
@@ -216,6 +217,8 @@ fn a_device_that_returns_is_picked_up_again() {
     });
     lab.veth("sw", "pb", "b", "eth0");
     lab.address("b", "eth0", 2, 1500);
+    // The new device has a new address, which the other host has yet to ask for.
+    run(&format!("ip -n {} neigh flush all", lab.ns("a")));
     lab.wait_ping("a", "10.0.0.2");
     switch.assert_conserved();
 }

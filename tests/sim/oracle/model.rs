@@ -377,7 +377,10 @@ impl Model {
         if self.strip {
             strip(&mut frame);
         }
-        self.switch.inject(number(port), frame);
+        // Nothing arrives from a port that left.
+        if self.views.contains_key(&number(port)) {
+            self.switch.inject(number(port), frame);
+        }
         let sent = self.switch.take_sent();
         sent.into_iter()
             .map(|(port, frames)| (name(port), frames.iter().map(|f| hex::encode(&f.bytes)).collect()))

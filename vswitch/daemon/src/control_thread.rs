@@ -251,7 +251,12 @@ impl ControlThread {
         let mut stopping = None;
         self.settle();
         loop {
-            let timeout = self.timeout();
+            let mut timeout = self.timeout();
+            if stopping.is_some() {
+                // Patience is measured even when nothing happens any more.
+                let round = Duration::from_millis(100);
+                timeout = Some(timeout.map_or(round, |t| t.min(round)));
+            }
             match self.poll.poll(&mut events, timeout) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 other => other?,
@@ -274,7 +279,7 @@ impl ControlThread {
             }
             self.settle();
             if let Some(since) = stopping {
-                if self.controller.is_stopped() && self.controller.is_idle() {
+                if self.controller.is_stopped() {
                     return Ok(());
                 }
                 if now.saturating_since(since) > STOP_PATIENCE {
