@@ -12,6 +12,7 @@
 
 pub mod check;
 pub mod edit;
+pub mod file;
 mod membership;
 pub mod tree;
 pub mod values;
