@@ -423,5 +423,3 @@ fn queues(value: u32) -> u16 {
     u16::try_from(value).unwrap_or(1)
 }
 
-#[cfg(test)]
-mod tests;

@@ -229,5 +229,3 @@ pub const fn port_of(effect: &Effect) -> Option<PortIndex> {
     }
 }
 
-#[cfg(test)]
-mod tests;
