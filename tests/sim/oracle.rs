@@ -76,7 +76,14 @@ fn replay(name: &str, strip: bool) -> BTreeMap<usize, String> {
         match step {
             Step::Frame { port, hex, .. } => {
                 let out = model.frame(port, hex);
-                compare(at, Answer { out, ..Answer::default() }, kernel);
+                compare(
+                    at,
+                    Answer {
+                        out,
+                        ..Answer::default()
+                    },
+                    kernel,
+                );
             }
             Step::Observe {} => compare(at, observed(&model), kernel),
             other if kernel.accepted == Some(true) => model.obey(other),
@@ -101,11 +108,14 @@ fn the_switch_does_what_the_kernel_did() {
     let listed: Differences = read(&data().join("differences.json"));
     let names = scenarios();
     assert!(names.len() > 50, "the recorded scenarios are there");
-    let (mut complaints, mut used, mut frames) = (String::new(), BTreeSet::new(), 0);
+    let (mut complaints, mut used) = (String::new(), BTreeSet::new());
     for name in &names {
         let mut expected = BTreeMap::new();
         for (reason, steps) in listed.differences.get(name).into_iter().flatten() {
-            assert!(listed.reasons.contains_key(reason), "{name}: no reason {reason}");
+            assert!(
+                listed.reasons.contains_key(reason),
+                "{name}: no reason {reason}"
+            );
             used.insert(reason);
             for step in steps {
                 let twice = expected.insert(*step, reason);
@@ -114,24 +124,35 @@ fn the_switch_does_what_the_kernel_did() {
         }
         for strip in [false, true] {
             let found = replay(name, strip);
-            frames += 1;
             for (step, what) in &found {
                 if !expected.contains_key(step) {
-                    let _ = writeln!(complaints, "{name} step {step} (stripped: {strip}) is not listed:\n{what}");
+                    let _ = writeln!(
+                        complaints,
+                        "{name} step {step} (stripped: {strip}) is not listed:\n{what}"
+                    );
                 }
             }
             for (step, reason) in &expected {
                 if !found.contains_key(step) {
-                    let _ = writeln!(complaints, "{name} step {step} (stripped: {strip}) does not differ: {reason}");
+                    let _ = writeln!(
+                        complaints,
+                        "{name} step {step} (stripped: {strip}) does not differ: {reason}"
+                    );
                 }
             }
         }
     }
     for name in listed.differences.keys() {
-        assert!(names.contains(name), "a difference of {name}, which is no scenario");
+        assert!(
+            names.contains(name),
+            "a difference of {name}, which is no scenario"
+        );
     }
-    let idle: Vec<_> = listed.reasons.keys().filter(|r| !used.contains(r)).collect();
+    let idle: Vec<_> = listed
+        .reasons
+        .keys()
+        .filter(|r| !used.contains(r))
+        .collect();
     assert!(idle.is_empty(), "reasons of nothing: {idle:?}");
     assert!(complaints.is_empty(), "{complaints}");
-    assert_eq!(frames, 2 * names.len());
 }

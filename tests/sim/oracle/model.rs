@@ -5,8 +5,9 @@
 
 use serde::Deserialize;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use vswitch_base::{Duration, MacAddr, PortIndex, Tag, Tci, Tpid, Vid};
-use vswitch_core::fdb::{Entry, EntryKind, Source};
+use vswitch_core::fdb::{Entry, EntryKind, Fdb, Source};
 use vswitch_core::snapshot::{BpduPolicy, PortState, PortView};
 use vswitch_core::testing::{MemFrame, MemSwitch};
 use vswitch_core::verdict::FloodClass;
@@ -165,7 +166,11 @@ fn number(port: &str) -> u16 {
 }
 
 fn name(port: u16) -> String {
-    if port == HOST { "host".to_owned() } else { format!("p{port}") }
+    if port == HOST {
+        "host".to_owned()
+    } else {
+        format!("p{port}")
+    }
 }
 
 fn mac(text: &str) -> MacAddr {
@@ -187,10 +192,16 @@ impl Model {
             own: vec![host_mac],
             strip,
         };
+        // Small: the test looks through the whole table often.
+        model
+            .switch
+            .bridge(0, |bridge| bridge.fdb = Arc::new(Fdb::new(256, 7)));
         for (port, keys) in scenario.ports.iter().map(|(p, k)| (number(p), k)) {
             model.add(port, keys);
             let given = keys.mac.as_deref().map(mac);
-            model.own.push(given.unwrap_or(MacAddr([2, 0, 0, 0, 0xb0, port.to_le_bytes()[0]])));
+            model
+                .own
+                .push(given.unwrap_or(MacAddr([2, 0, 0, 0, 0xb0, port.to_le_bytes()[0]])));
         }
         model.add(HOST, &scenario.host);
         model.set_bridge(&scenario.bridge);
@@ -242,7 +253,11 @@ impl Model {
             (keys.bcast_flood, FloodClass::Broadcast),
         ];
         for (on, class) in classes.into_iter().filter_map(|(on, c)| Some((on?, c))) {
-            view.floods = if on { view.floods | class.bit() } else { view.floods & !class.bit() };
+            view.floods = if on {
+                view.floods | class.bit()
+            } else {
+                view.floods & !class.bit()
+            };
         }
         if let Some(mask) = keys.group_fwd_mask {
             self.masks.insert(port, mask);
@@ -265,15 +280,20 @@ impl Model {
             let former = std::mem::replace(&mut self.default_pvid, pvid);
             for port in &ports {
                 let view = self.views.get_mut(port).unwrap();
-                let Some(old) = former.filter(|old| view.pvid == Some(*old) && view.untagged.contains(*old)) else {
+                // Ports that still have the former default; where there was none, all.
+                let follows =
+                    former.is_none_or(|old| view.pvid == Some(old) && view.untagged.contains(old));
+                if !follows || pvid.is_some_and(|new| view.vlans.contains(new)) {
                     continue;
-                };
-                if pvid.is_none_or(|new| !view.vlans.contains(new)) && pvid != Some(old) {
+                }
+                if let Some(old) = former {
                     leave(view, old);
-                    if let Some(new) = pvid {
-                        join(view, new, true, true);
-                    }
-                    self.forget(*port, Some(old));
+                }
+                if let Some(new) = pvid {
+                    join(view, new, true, true);
+                }
+                if former.is_some() {
+                    self.forget(*port, former);
                 }
             }
         }
@@ -291,7 +311,8 @@ impl Model {
             let fdb = self.switch.fdb(0);
             fdb.flush(|e| e.kind == EntryKind::Local && e.mac == self.host_mac);
             for vid in view.vlans.iter().map(Some).chain([None]) {
-                fdb.pin(vid, self.host_mac, PortIndex(HOST), EntryKind::Local).unwrap();
+                fdb.pin(vid, self.host_mac, PortIndex(HOST), EntryKind::Local)
+                    .unwrap();
             }
         }
     }
@@ -305,7 +326,12 @@ impl Model {
 
     pub(super) fn obey(&mut self, step: &Step) {
         match step {
-            Step::VlanAdd { port, vid, pvid, untagged } => {
+            Step::VlanAdd {
+                port,
+                vid,
+                pvid,
+                untagged,
+            } => {
                 let port = number(port);
                 for vid in vid.each() {
                     join(self.views.get_mut(&port).unwrap(), vid, *pvid, *untagged);
@@ -320,14 +346,30 @@ impl Model {
                 }
                 self.apply(port);
             }
-            Step::FdbAdd { port, mac: address, vid, kind } => {
-                let (vid, address, port) = (Vid::new(*vid).ok(), mac(address), PortIndex(number(port)));
+            Step::FdbAdd {
+                port,
+                mac: address,
+                vid,
+                kind,
+            } => {
+                let (vid, address, port) =
+                    (Vid::new(*vid).ok(), mac(address), PortIndex(number(port)));
                 let fdb = self.switch.fdb(0);
                 fdb.remove(vid, address);
                 let pinned = match kind.as_deref() {
                     Some("dynamic") => {
-                        let source = Source { port, epoch: self.views[&port.0].epoch, mac_limit: u32::MAX };
-                        fdb.learn(vid, address, source, self.switch.now.as_secs_u32(), |_, _| true);
+                        let source = Source {
+                            port,
+                            epoch: self.views[&port.0].epoch,
+                            mac_limit: u32::MAX,
+                        };
+                        fdb.learn(
+                            vid,
+                            address,
+                            source,
+                            self.switch.now.as_secs_u32(),
+                            |_, _| true,
+                        );
                         return;
                     }
                     Some("local") => EntryKind::Local,
@@ -339,7 +381,10 @@ impl Model {
                 assert!(self.switch.fdb(0).remove(Vid::new(*vid).ok(), mac(address)));
             }
             Step::FdbFlush { port, vid } => {
-                let (port, vid) = (port.as_deref().map(number), vid.and_then(|v| Vid::new(v).ok()));
+                let (port, vid) = (
+                    port.as_deref().map(number),
+                    vid.and_then(|v| Vid::new(v).ok()),
+                );
                 self.switch.fdb(0).flush(|e| {
                     e.kind != EntryKind::Local
                         && port.is_none_or(|p| e.port.0 == p)
@@ -351,7 +396,11 @@ impl Model {
             Step::Carrier { port, up } => {
                 let port = number(port);
                 let view = self.views.get_mut(&port).unwrap();
-                view.state = if *up { PortState::Forwarding } else { PortState::Disabled };
+                view.state = if *up {
+                    PortState::Forwarding
+                } else {
+                    PortState::Disabled
+                };
                 view.epoch += u16::from(!*up);
                 self.apply(port);
             }
@@ -364,8 +413,12 @@ impl Model {
             Step::Wait { ms } => {
                 self.switch.now = self.switch.now + Duration::from_millis(*ms);
                 let seconds = u32::try_from(self.ageing_ms / 1000).unwrap();
-                let current = |port: PortIndex, epoch| self.views.get(&port.0).is_some_and(|v| v.epoch == epoch);
-                self.switch.fdb(0).sweep(self.switch.now.as_secs_u32(), Some(seconds), current);
+                let current = |port: PortIndex, epoch| {
+                    self.views.get(&port.0).is_some_and(|v| v.epoch == epoch)
+                };
+                self.switch
+                    .fdb(0)
+                    .sweep(self.switch.now.as_secs_u32(), Some(seconds), current);
             }
             Step::Frame { .. } | Step::Observe {} => unreachable!("not commands"),
         }
@@ -383,7 +436,12 @@ impl Model {
         }
         let sent = self.switch.take_sent();
         sent.into_iter()
-            .map(|(port, frames)| (name(port), frames.iter().map(|f| hex::encode(&f.bytes)).collect()))
+            .map(|(port, frames)| {
+                (
+                    name(port),
+                    frames.iter().map(|f| hex::encode(&f.bytes)).collect(),
+                )
+            })
             .collect()
     }
 
@@ -414,7 +472,10 @@ impl Model {
 
     /// The VLAN tables as the recordings have them: they show that this model is the kernel's.
     pub(super) fn vlans(&self) -> BTreeMap<String, Vec<String>> {
-        let tables = self.views.iter().map(|(port, view)| (name(*port), table(view)));
+        let tables = self
+            .views
+            .iter()
+            .map(|(port, view)| (name(*port), table(view)));
         tables.filter(|(_, table)| !table.is_empty()).collect()
     }
 }
@@ -456,7 +517,11 @@ fn table(view: &PortView) -> Vec<String> {
     }
     runs.iter()
         .map(|(first, last, flags)| {
-            if first == last { format!("{first}{flags}") } else { format!("{first}-{last}{flags}") }
+            if first == last {
+                format!("{first}{flags}")
+            } else {
+                format!("{first}-{last}{flags}")
+            }
         })
         .collect()
 }
@@ -466,7 +531,10 @@ fn strip(frame: &mut MemFrame) {
     let [kind @ .., a, b] = [12, 13, 14, 15].map(|i| frame.bytes.get(i).copied().unwrap_or(0));
     let tpid = Tpid::from_ether_type(u16::from_be_bytes(kind));
     if let (Some(tpid), true) = (tpid, frame.bytes.len() >= 18) {
-        frame.stripped = Some(Tag { tpid, tci: Tci(u16::from_be_bytes([a, b])) });
+        frame.stripped = Some(Tag {
+            tpid,
+            tci: Tci(u16::from_be_bytes([a, b])),
+        });
         frame.bytes.drain(12..16);
     }
 }

@@ -87,8 +87,8 @@ impl<'a> EtherView<'a> {
         EtherType(u16::from_be_bytes([self.header[12], self.header[13]]))
     }
 
-    /// The outermost tag in band. A tag counts as whole when its control information is there,
-    /// as for Linux; what follows it is payload.
+    /// The outermost tag in band. A tag counts as whole when its control information and the
+    /// next EtherType are there (Linux wants two bytes more); what follows them is payload.
     #[inline]
     #[must_use]
     pub fn tag(&self) -> InBandTag {
