@@ -5,11 +5,8 @@
 #   scripts/ci.sh packages           install the Debian packages that the tests use (root)
 #   scripts/ci.sh fmt | lint         formatting; clippy with warnings as errors
 #   scripts/ci.sh test               unit, property, sim, conformance, tidy (no privileges)
-#   scripts/ci.sh daemon             the real daemon over its socket (no privileges)
 #   scripts/ci.sh netns              real devices in namespaces (root)
-#   scripts/ci.sh schedule           model-checked schedules, and mutants that must fail
 #   scripts/ci.sh oracle             a real kernel bridge still does what was recorded (User-mode Linux)
-#   scripts/ci.sh bench-smoke        benches run once: no allocation on the data path
 #   scripts/ci.sh demo               the demonstration, start to end (root)
 #   scripts/ci.sh doc                rustdoc without warnings
 set -euo pipefail
@@ -44,16 +41,14 @@ run_fmt() { cargo fmt --all -- --check; }
 run_lint() { cargo clippy --workspace --all-targets --quiet -- -D warnings; }
 run_test() {
   cargo test --workspace --quiet --lib --bins
-  cargo test --quiet -p vswitch-api -p vswitch-controller -p vswctl
+  cargo test --quiet -p vswctl -p vswitch-api -p vswitch-controller -p vswitch-core -p vswitch-lacp
   cargo test --quiet -p vswitch-tests --test sim --test conformance --test tidy
 }
-run_daemon() { cargo build --quiet -p vswitchd -p vswctl && cargo test --quiet -p vswitch-tests --test daemon; }
 run_netns() {
   need_root netns
   cargo build --quiet -p vswitchd -p vswctl
   cargo test --quiet -p vswitch-tests --test netns -- --test-threads=1
 }
-run_schedule() { scripts/schedule-tests.sh; }
 run_oracle() {
   local status=0
   scripts/kernel-oracle --check || status=$?
@@ -63,13 +58,12 @@ run_oracle() {
     return "$status"
   fi
 }
-run_bench_smoke() { cargo bench --quiet -p vswitch-benches -- --test; }
 run_demo() { need_root demo && scripts/demo --once; }
 run_doc() { RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet; }
 
 run_all() {
   [ "$(id -u)" = 0 ] && { step packages; run_packages; }
-  for name in fmt lint test daemon netns schedule oracle bench_smoke demo doc; do
+  for name in fmt lint test netns oracle demo doc; do
     step "$name"
     "run_$name"
   done
@@ -77,10 +71,9 @@ run_all() {
 }
 
 case "${1:-}" in
-  all | packages | fmt | lint | test | daemon | netns | schedule | oracle | demo | doc) "run_$1" ;;
-  bench-smoke) run_bench_smoke ;;
+  all | packages | fmt | lint | test | netns | oracle | demo | doc) "run_$1" ;;
   *)
-    sed -n '2,18s/^# \{0,1\}//p' "$0" >&2
+    sed -n '2,11s/^# \{0,1\}//p' "$0" >&2
     exit 2
     ;;
 esac

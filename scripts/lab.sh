@@ -82,15 +82,21 @@ up() {
     --state-dir "$DIR/state" >"$DIR/log" 2>&1 &
   echo $! >"$DIR/pid"
   for _ in $(seq 100); do
-    if [ -S "$SOCKET" ] && ctl status >/dev/null 2>&1; then break; fi
+    if [ -S "$SOCKET" ] && ctl daemon info >/dev/null 2>&1; then break; fi
     kill -0 "$(cat "$DIR/pid")" 2>/dev/null || { cat "$DIR/log" >&2; die "the switch ended; its log is above"; }
     sleep 0.1
   done
-  ctl status >/dev/null || { cat "$DIR/log" >&2; die "the switch is not healthy; its log is above"; }
   host_up "$LAB-web" eth0 10.0.100.1
   host_up "$LAB-db" db 10.0.100.2
   host_up "$LAB-lone" lone 10.0.100.3
   ip -n "$LAB-trunk" link set eth0 up
+  # Ports over veth have a carrier once their host is up.
+  for _ in $(seq 50); do
+    if ctl status >/dev/null 2>&1; then return; fi
+    sleep 0.1
+  done
+  ctl status >&2 || :
+  die "the switch is not healthy"
 }
 
 down() {

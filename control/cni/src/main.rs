@@ -39,7 +39,12 @@ fn main() -> ExitCode {
     let read = std::io::stdin().take(CONFIG_MAX).read_to_end(&mut config);
     let (text, code) = match read {
         Ok(_) => answer(&verb, &config),
-        Err(error) => refuse("1.1.0", 5, "cannot read the configuration", &error.to_string()),
+        Err(error) => refuse(
+            "1.1.0",
+            5,
+            "cannot read the configuration",
+            &error.to_string(),
+        ),
     };
     let mut out = std::io::stdout();
     match writeln!(out, "{text}") {
@@ -51,16 +56,28 @@ fn main() -> ExitCode {
 /// What to print, and how to exit.
 fn answer(verb: &str, config: &[u8]) -> (String, ExitCode) {
     let parsed: Result<serde_json::Value, _> = serde_json::from_slice(config);
-    let said = parsed.as_ref().ok().and_then(|c| c.get("cniVersion")?.as_str()).unwrap_or("1.1.0");
+    let said = parsed
+        .as_ref()
+        .ok()
+        .and_then(|c| c.get("cniVersion")?.as_str())
+        .unwrap_or("1.1.0");
     match verb {
-        "VERSION" if parsed.is_err() => {
-            refuse("1.1.0", 6, "the configuration is no JSON", "VERSION reads cniVersion from stdin")
-        }
+        "VERSION" if parsed.is_err() => refuse(
+            "1.1.0",
+            6,
+            "the configuration is no JSON",
+            "VERSION reads cniVersion from stdin",
+        ),
         "VERSION" => {
-            let reply =
-                VersionReply { cni_version: said.to_owned(), supported_versions: SUPPORTED };
+            let reply = VersionReply {
+                cni_version: said.to_owned(),
+                supported_versions: SUPPORTED,
+            };
             // A struct of strings always is JSON.
-            (serde_json::to_string(&reply).unwrap_or_default(), ExitCode::SUCCESS)
+            (
+                serde_json::to_string(&reply).unwrap_or_default(),
+                ExitCode::SUCCESS,
+            )
         }
         "ADD" | "DEL" | "CHECK" | "GC" | "STATUS" => refuse(
             said,
@@ -68,8 +85,18 @@ fn answer(verb: &str, config: &[u8]) -> (String, ExitCode) {
             &format!("{verb} is not part of this release of vswitch-cni"),
             "attach the pod with the reference bridge plugin, or use a later release",
         ),
-        "" => refuse(said, 4, "CNI_COMMAND is not set", "a CNI runtime sets it; see the CNI specification"),
-        other => refuse(said, 4, &format!("unknown CNI_COMMAND {other:?}"), "known: VERSION"),
+        "" => refuse(
+            said,
+            4,
+            "CNI_COMMAND is not set",
+            "a CNI runtime sets it; see the CNI specification",
+        ),
+        other => refuse(
+            said,
+            4,
+            &format!("unknown CNI_COMMAND {other:?}"),
+            "known: VERSION",
+        ),
     }
 }
 
@@ -80,7 +107,10 @@ fn refuse(version: &str, code: u32, msg: &str, details: &str) -> (String, ExitCo
         msg: msg.to_owned(),
         details: details.to_owned(),
     };
-    (serde_json::to_string(&error).unwrap_or_default(), ExitCode::FAILURE)
+    (
+        serde_json::to_string(&error).unwrap_or_default(),
+        ExitCode::FAILURE,
+    )
 }
 
 #[cfg(test)]
@@ -99,9 +129,12 @@ mod tests {
 
     #[test]
     fn errors_are_the_specifications() {
-        for (verb, config, expected) in
-            [("VERSION", &b"{"[..], 6), ("ADD", b"{}", 100), ("", b"{}", 4), ("NO", b"{}", 4)]
-        {
+        for (verb, config, expected) in [
+            ("VERSION", &b"{"[..], 6),
+            ("ADD", b"{}", 100),
+            ("", b"{}", 4),
+            ("NO", b"{}", 4),
+        ] {
             let (text, code) = answer(verb, config);
             assert_eq!(code, ExitCode::FAILURE);
             let error: serde_json::Value = serde_json::from_str(&text).expect("JSON");

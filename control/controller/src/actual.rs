@@ -3,9 +3,7 @@
 //! The counterpart of `Compiled`: `delta` leads from one to the other from whatever state a failure left
 //! behind. Only the controller writes here, and only when the daemon has answered.
 
-use crate::effect::{
-    AttachedPort, AttachedState, DeviceChange, OpenKind, OpenSpec, PortFacts,
-};
+use crate::effect::{AttachedPort, AttachedState, DeviceChange, OpenKind, OpenSpec, PortFacts};
 use std::collections::BTreeMap;
 use vswitch_base::{PortIndex, VidSet};
 
@@ -54,10 +52,18 @@ impl Actual {
             device: port.spec.device_name().map(str::to_owned),
             netns: port.spec.netns().map(str::to_owned),
             ifindex: port.facts.ifindex,
-            persistent: matches!(port.spec.kind, OpenKind::Tap { persistent: true, .. }),
+            persistent: matches!(
+                port.spec.kind,
+                OpenKind::Tap {
+                    persistent: true,
+                    ..
+                }
+            ),
             found: port.facts.found.clone(),
         });
-        AttachedState { ports: ports.collect() }
+        AttachedState {
+            ports: ports.collect(),
+        }
     }
 }
 
@@ -69,7 +75,9 @@ impl ActualPort {
         device.mac = change.mac.or(device.mac);
         device.up = change.up.unwrap_or(device.up);
         if let Some(addresses) = &change.addresses {
-            device.addresses.retain(|cidr| !addresses.remove.contains(cidr));
+            device
+                .addresses
+                .retain(|cidr| !addresses.remove.contains(cidr));
             device.addresses.extend(&addresses.add);
             if addresses.remove_gateway.is_some() {
                 device.gateway = None;

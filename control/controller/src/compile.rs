@@ -105,10 +105,16 @@ pub fn compile(
 ) -> Result<Compiled, Vec<ConfigError>> {
     let mut errors = config::check(config);
     if !facts.mem_ports {
-        let mem = config.port.iter().filter(|(_, port)| port.kind == PortKind::Mem);
+        let mem = config
+            .port
+            .iter()
+            .filter(|(_, port)| port.kind == PortKind::Mem);
         errors.extend(mem.map(|(name, _)| {
-            ConfigError::new(path(&["port", name, "kind"]), "ports of kind mem are for tests")
-                .hint("start the daemon with --enable-mem-ports, or use kind = \"tap\"")
+            ConfigError::new(
+                path(&["port", name, "kind"]),
+                "ports of kind mem are for tests",
+            )
+            .hint("start the daemon with --enable-mem-ports, or use kind = \"tap\"")
         }));
     }
     if !errors.is_empty() {
@@ -119,24 +125,37 @@ pub fn compile(
         match registry.reserve_bridge(name) {
             Ok(index) => {
                 let table = registry.table(name, bridge.fdb_max);
-                compiled.bridges.insert(name.clone(), compiled_bridge(name, bridge, index, table, facts));
+                compiled.bridges.insert(
+                    name.clone(),
+                    compiled_bridge(name, bridge, index, table, facts),
+                );
             }
             Err(full) => errors.push(no_index("bridge", name, full)),
         }
     }
-    let names = config.port.keys().map(|n| ("port", n)).chain(config.host.keys().map(|n| ("host", n)));
+    let names = config
+        .port
+        .keys()
+        .map(|n| ("port", n))
+        .chain(config.host.keys().map(|n| ("host", n)));
     for (kind, name) in names {
         match registry.reserve_port(name) {
             Ok(index) => {
                 if let Some(port) = wanted_port(config, name, index, &compiled, facts) {
-                    compiled.blocked.extend(blocked(kind, name, &port.spec, facts));
+                    compiled
+                        .blocked
+                        .extend(blocked(kind, name, &port.spec, facts));
                     compiled.ports.insert(name.clone(), port);
                 }
             }
             Err(full) => errors.push(no_index(kind, name, full)),
         }
     }
-    if errors.is_empty() { Ok(compiled) } else { Err(errors) }
+    if errors.is_empty() {
+        Ok(compiled)
+    } else {
+        Err(errors)
+    }
 }
 
 fn no_index(kind: &str, name: &str, full: OutOfIndices) -> ConfigError {
@@ -154,7 +173,11 @@ fn compiled_bridge(
 ) -> CompiledBridge {
     let default = Some(bridge.default_pvid).filter(|vid| *vid != 0);
     let pin = |(i, entry): (usize, &config::StaticEntry)| WantedPin {
-        vid: entry.vlan.or(default).filter(|_| bridge.vlan_filtering).and_then(vid),
+        vid: entry
+            .vlan
+            .or(default)
+            .filter(|_| bridge.vlan_filtering)
+            .and_then(vid),
         mac: mac(entry.mac),
         port: entry.port.clone(),
         kind: match entry.kind {
@@ -168,7 +191,9 @@ fn compiled_bridge(
         spec: BridgeSpec {
             vlan_filtering: bridge.vlan_filtering,
             learning: bridge.ageing != Ageing::Off,
-            mac: bridge.mac.map_or_else(|| derived_mac(facts.machine, name), mac),
+            mac: bridge
+                .mac
+                .map_or_else(|| derived_mac(facts.machine, name), mac),
             fdb,
         },
         ageing_s: match bridge.ageing {
@@ -212,7 +237,14 @@ fn wanted_port(
     };
     view.mtu = spec.device.mtu;
     let counted_vlans = bridge.vlan_stats.then(|| view.vlans.clone());
-    Some(WantedPort { index, bridge: bridge_name.to_owned(), spec, view, enabled, counted_vlans })
+    Some(WantedPort {
+        index,
+        bridge: bridge_name.to_owned(),
+        spec,
+        view,
+        enabled,
+        counted_vlans,
+    })
 }
 
 /// The VLAN table of a port; its PVID is a member even if the table forgets it.
@@ -227,7 +259,10 @@ fn set_vlans(view: &mut PortView, table: &Membership) {
             }
         }
     }
-    view.pvid = table.pvid.and_then(vid).filter(|pvid| view.vlans.contains(*pvid));
+    view.pvid = table
+        .pvid
+        .and_then(vid)
+        .filter(|pvid| view.vlans.contains(*pvid));
 }
 
 fn set_port_view(view: &mut PortView, port: &PortConfig) {
@@ -290,7 +325,13 @@ fn port_spec(name: &str, port: &PortConfig, bridge: &BridgeConfig) -> OpenSpec {
         up: port.enabled,
         ..DeviceSettings::default()
     };
-    OpenSpec { name: name.to_owned(), kind, queues: queues(port.queues), device, found: None }
+    OpenSpec {
+        name: name.to_owned(),
+        kind,
+        queues: queues(port.queues),
+        device,
+        found: None,
+    }
 }
 
 fn host_spec(
@@ -302,7 +343,11 @@ fn host_spec(
 ) -> OpenSpec {
     let own = host.mac.map(mac).unwrap_or_else(|| {
         // The bridge's own interface has the bridge's address.
-        if name == host.bridge { compiled.spec.mac } else { derived_mac(facts.machine, name) }
+        if name == host.bridge {
+            compiled.spec.mac
+        } else {
+            derived_mac(facts.machine, name)
+        }
     });
     let device = DeviceSettings {
         mtu: mtu(host.mtu.unwrap_or(bridge.mtu)),
@@ -312,15 +357,30 @@ fn host_spec(
         gateway: host.gateway,
     };
     let kind = OpenKind::Host;
-    OpenSpec { name: name.to_owned(), kind, queues: queues(host.queues), device, found: None }
+    OpenSpec {
+        name: name.to_owned(),
+        kind,
+        queues: queues(host.queues),
+        device,
+        found: None,
+    }
 }
 
 /// Why the machine does not let this port work, if what is known of it says so; with the port's name.
 #[must_use]
-pub fn blocked(kind: &str, name: &str, spec: &OpenSpec, facts: &Facts) -> Option<(String, ConfigError)> {
+pub fn blocked(
+    kind: &str,
+    name: &str,
+    spec: &OpenSpec,
+    facts: &Facts,
+) -> Option<(String, ConfigError)> {
     let link = facts.named(spec.device_name()?)?;
     let error = |key: &str, message: String, hint: String| {
-        let at = if key.is_empty() { path(&[kind, name]) } else { path(&[kind, name, key]) };
+        let at = if key.is_empty() {
+            path(&[kind, name])
+        } else {
+            path(&[kind, name, key])
+        };
         Some((name.to_owned(), ConfigError::new(at, message).hint(hint)))
     };
     let device = &link.name;
@@ -336,7 +396,11 @@ pub fn blocked(kind: &str, name: &str, spec: &OpenSpec, facts: &Facts) -> Option
             }
             if link.loopback {
                 let hint = "name a NIC, a veth end or a TAP";
-                return error(key, format!("\"{device}\" is the loopback device"), hint.to_owned());
+                return error(
+                    key,
+                    format!("\"{device}\" is the loopback device"),
+                    hint.to_owned(),
+                );
             }
             None
         }
@@ -385,15 +449,23 @@ impl Compiled {
         bridge: &str,
         mac_of: impl Fn(&str, &WantedPort) -> Option<MacAddr>,
     ) -> BTreeMap<(Option<Vid>, MacAddr), (PortIndex, EntryKind)> {
-        let Some(at) = self.bridges.get(bridge) else { return BTreeMap::new() };
+        let Some(at) = self.bridges.get(bridge) else {
+            return BTreeMap::new();
+        };
         let mut pins = BTreeMap::new();
         for pin in &at.pins {
             if let Some(port) = self.ports.get(&pin.port) {
                 pins.insert((pin.vid, pin.mac), (port.index, pin.kind));
             }
         }
-        for (name, port) in self.ports.iter().filter(|(_, p)| p.bridge == bridge && p.view.flags.host) {
-            let Some(mac) = mac_of(name, port) else { continue };
+        for (name, port) in self
+            .ports
+            .iter()
+            .filter(|(_, p)| p.bridge == bridge && p.view.flags.host)
+        {
+            let Some(mac) = mac_of(name, port) else {
+                continue;
+            };
             let own = (port.index, EntryKind::Local);
             if at.spec.vlan_filtering {
                 pins.extend(port.view.vlans.iter().map(|vid| ((Some(vid), mac), own)));
@@ -422,4 +494,5 @@ fn mtu(value: u32) -> u16 {
 fn queues(value: u32) -> u16 {
     u16::try_from(value).unwrap_or(1)
 }
-
+#[cfg(test)]
+mod tests;

@@ -205,7 +205,9 @@ impl Controller {
         }
         let mut registry = Registry::new(settings.hash_seed);
         let target = Arc::new(compile(&config, &mut registry, &facts)?);
-        let wall = WallClock { unix_ns_at_zero: settings.unix_ns_at_zero };
+        let wall = WallClock {
+            unix_ns_at_zero: settings.unix_ns_at_zero,
+        };
         let mut controller = Self {
             counters,
             wall,
@@ -262,7 +264,10 @@ impl Controller {
     /// When [`Self::handle_timeout`] wants to be called.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let retries = self.status.values().filter_map(|s| s.trouble.as_ref()?.retry.deadline());
+        let retries = self
+            .status
+            .values()
+            .filter_map(|s| s.trouble.as_ref()?.retry.deadline());
         let stall = (self.observed < self.snapshot.generation && !self.stalled)
             .then(|| self.published_at + OBSERVE_PATIENCE);
         let ticks = self.addresses.next_tick(self.streams.watches_addresses());
@@ -280,7 +285,13 @@ impl Controller {
         self.observed = self.observed.max(generation);
         self.registry.observed(generation);
         if self.observed == self.snapshot.generation && std::mem::take(&mut self.stalled) {
-            self.note(now, "workers", "daemon", Severity::Info, "the workers follow again".to_owned());
+            self.note(
+                now,
+                "workers",
+                "daemon",
+                Severity::Info,
+                "the workers follow again".to_owned(),
+            );
         }
         self.advance(now);
     }
@@ -299,7 +310,11 @@ impl Controller {
             self.note(now, "workers", "daemon", Severity::Error, message);
         }
         for status in self.status.values_mut() {
-            if status.trouble.as_mut().is_some_and(|t| t.retry.poll_expiration(now)) {
+            if status
+                .trouble
+                .as_mut()
+                .is_some_and(|t| t.retry.poll_expiration(now))
+            {
                 self.settle_due = true;
             }
         }
@@ -368,7 +383,11 @@ impl Controller {
     /// The operator's name of a port, by its index.
     #[must_use]
     pub fn port_name(&self, index: PortIndex) -> Option<&str> {
-        self.view.ports.iter().find(|(_, port)| port.index == index).map(|(name, _)| name.as_str())
+        self.view
+            .ports
+            .iter()
+            .find(|(_, port)| port.index == index)
+            .map(|(name, _)| name.as_str())
     }
 
     /// The index of a port or host port that is configured.
@@ -394,9 +413,15 @@ impl Controller {
         if !open.attached || open.index != port.index || self.leaving.contains(name) {
             return None;
         }
-        let shut = self.status.get(name).is_some_and(|status| status.shut.is_some());
+        let shut = self
+            .status
+            .get(name)
+            .is_some_and(|status| status.shut.is_some());
         let epoch = self.registry.epoch(port.index);
-        Some(PortRun { epoch, running: !shut && open.failed.is_none() && self.is_running(open) })
+        Some(PortRun {
+            epoch,
+            running: !shut && open.failed.is_none() && self.is_running(open),
+        })
     }
 
     fn send(&mut self, effect: Effect, of_job: bool) -> EffectId {
@@ -407,8 +432,24 @@ impl Controller {
         id
     }
 
-    fn note(&mut self, now: Instant, kind: &'static str, object: &str, severity: Severity, message: String) {
-        self.note_with(now, Note { kind, object, severity, message, detail: None });
+    fn note(
+        &mut self,
+        now: Instant,
+        kind: &'static str,
+        object: &str,
+        severity: Severity,
+        message: String,
+    ) {
+        self.note_with(
+            now,
+            Note {
+                kind,
+                object,
+                severity,
+                message,
+                detail: None,
+            },
+        );
     }
 
     fn note_with(&mut self, now: Instant, note: Note<'_>) {
@@ -416,4 +457,3 @@ impl Controller {
         self.streams.offer_event(&event);
     }
 }
-

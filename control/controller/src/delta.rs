@@ -60,10 +60,15 @@ pub fn delta(actual: &Actual, target: &Compiled, conditions: &Conditions) -> Vec
     let plan = Sorted::new(actual, target, conditions);
     let mut stages = Vec::new();
     let open = |names: &[&str]| -> Vec<Effect> {
-        names.iter().filter_map(|name| Some(open_effect(target.ports.get(*name)?, conditions))).collect()
+        names
+            .iter()
+            .filter_map(|name| Some(open_effect(target.ports.get(*name)?, conditions)))
+            .collect()
     };
     let attach = |names: &[&str]| -> Vec<Effect> {
-        let indices = names.iter().filter_map(|name| Some(target.ports.get(*name)?.index));
+        let indices = names
+            .iter()
+            .filter_map(|name| Some(target.ports.get(*name)?.index));
         indices.map(|index| Effect::AttachPort { index }).collect()
     };
     push(&mut stages, open(&plan.join_at_once));
@@ -73,7 +78,9 @@ pub fn delta(actual: &Actual, target: &Compiled, conditions: &Conditions) -> Vec
     }
     push(&mut stages, attach(&plan.join_at_once));
     if !plan.leave_first.is_empty() {
-        stages.push(Stage::PublishWithout(plan.leave_first.iter().map(|(n, _)| (*n).clone()).collect()));
+        stages.push(Stage::PublishWithout(
+            plan.leave_first.iter().map(|(n, _)| (*n).clone()).collect(),
+        ));
         stages.push(Stage::AwaitObserved);
         push_leave(&mut stages, &plan.leave_first, target, conditions);
         push(&mut stages, open(&plan.join_after));
@@ -112,11 +119,22 @@ fn push_leave(
     conditions: &Conditions,
 ) {
     let attached = leave.iter().filter(|(_, port)| port.attached);
-    push(stages, attached.map(|(_, port)| Effect::DetachPort { index: port.index }).collect());
+    push(
+        stages,
+        attached
+            .map(|(_, port)| Effect::DetachPort { index: port.index })
+            .collect(),
+    );
     let close = leave.iter().map(|(name, port)| {
         // A TAP that is wanted again under the same name stays for whoever has it open.
-        let again = target.ports.get(*name).is_some_and(|w| is_persistent_tap(&w.spec) && w.spec.netns() == port.spec.netns());
-        Effect::ClosePort { index: port.index, delete: !again && !conditions.keep_persistent }
+        let again = target
+            .ports
+            .get(*name)
+            .is_some_and(|w| is_persistent_tap(&w.spec) && w.spec.netns() == port.spec.netns());
+        Effect::ClosePort {
+            index: port.index,
+            delete: !again && !conditions.keep_persistent,
+        }
     });
     push(stages, close.collect());
 }
@@ -124,7 +142,10 @@ fn push_leave(
 fn open_effect(wanted: &WantedPort, conditions: &Conditions) -> Effect {
     let mut spec = wanted.spec.clone();
     spec.found = conditions.found.get(&spec.name).cloned();
-    Effect::OpenPort { index: wanted.index, spec }
+    Effect::OpenPort {
+        index: wanted.index,
+        spec,
+    }
 }
 
 /// Ports by what has to happen with them.
@@ -165,17 +186,30 @@ impl<'a> Sorted<'a> {
             .map(String::as_str)
             .filter(|name| !stays.contains(name) && !conditions.hold.contains(*name))
             .collect();
-        let taken: BTreeSet<_> = joins.iter().filter_map(|n| device_key(&target.ports[*n].spec)).collect();
-        let (first, last) = std::mem::take(&mut sorted.leave_last).into_iter().partition(|(name, port)| {
-            target.ports.contains_key(*name)
-                || device_key(&port.spec).is_some_and(|key| taken.contains(&key))
-        });
+        let taken: BTreeSet<_> = joins
+            .iter()
+            .filter_map(|n| device_key(&target.ports[*n].spec))
+            .collect();
+        let (first, last) = std::mem::take(&mut sorted.leave_last)
+            .into_iter()
+            .partition(|(name, port)| {
+                target.ports.contains_key(*name)
+                    || device_key(&port.spec).is_some_and(|key| taken.contains(&key))
+            });
         (sorted.leave_first, sorted.leave_last) = (first, last);
-        let freed: BTreeSet<_> = sorted.leave_first.iter().filter_map(|(_, p)| device_key(&p.spec)).collect();
+        let freed: BTreeSet<_> = sorted
+            .leave_first
+            .iter()
+            .filter_map(|(_, p)| device_key(&p.spec))
+            .collect();
         for name in joins {
             let waits = actual.ports.contains_key(name)
                 || device_key(&target.ports[name].spec).is_some_and(|key| freed.contains(&key));
-            if waits { sorted.join_after.push(name) } else { sorted.join_at_once.push(name) }
+            if waits {
+                sorted.join_after.push(name);
+            } else {
+                sorted.join_at_once.push(name);
+            }
             sorted.count_vlans(&target.ports[name], None);
         }
         sorted
@@ -195,13 +229,21 @@ impl<'a> Sorted<'a> {
             (false, true) => &mut self.set_nics,
             (false, false) => &mut self.set_others,
         };
-        list.push(Effect::SetDevice { index: port.index, change });
+        list.push(Effect::SetDevice {
+            index: port.index,
+            change,
+        });
     }
 
     fn count_vlans(&mut self, wanted: &WantedPort, now: Option<&ActualPort>) {
-        let Some(vids) = &wanted.counted_vlans else { return };
+        let Some(vids) = &wanted.counted_vlans else {
+            return;
+        };
         if now.is_none_or(|port| vids.iter().any(|vid| !port.counted.contains(vid))) {
-            self.count.push(Effect::CountVlans { index: wanted.index, vids: vids.clone() });
+            self.count.push(Effect::CountVlans {
+                index: wanted.index,
+                vids: vids.clone(),
+            });
         }
     }
 }
@@ -212,7 +254,13 @@ fn device_key(spec: &OpenSpec) -> Option<(Option<&str>, &str)> {
 }
 
 const fn is_persistent_tap(spec: &OpenSpec) -> bool {
-    matches!(spec.kind, OpenKind::Tap { persistent: true, .. })
+    matches!(
+        spec.kind,
+        OpenKind::Tap {
+            persistent: true,
+            ..
+        }
+    )
 }
 
 /// The port that an effect is about, where it is about one.
@@ -228,4 +276,5 @@ pub const fn port_of(effect: &Effect) -> Option<PortIndex> {
         Effect::Publish(_) | Effect::RestoreDevice(_) | Effect::SaveState(_) => None,
     }
 }
-
+#[cfg(test)]
+mod tests;

@@ -22,6 +22,10 @@ use vswitch_core::snapshot::Snapshot;
 pub struct EffectId(pub u64);
 
 /// Something the daemon has to do.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a handful exist at a time; boxing would hide the data"
+)]
 #[derive(Clone, Debug)]
 pub enum Effect {
     /// Open the device of a port and bring it into the described state. Nothing is forwarded yet.
@@ -111,7 +115,11 @@ impl EffectError {
 impl fmt::Display for EffectError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.operation, self.message)?;
-        if self.errno_name.is_empty() { Ok(()) } else { write!(f, " ({})", self.errno_name) }
+        if self.errno_name.is_empty() {
+            Ok(())
+        } else {
+            write!(f, " ({})", self.errno_name)
+        }
     }
 }
 
@@ -238,7 +246,8 @@ impl DeviceChange {
     /// What leads from one to the other.
     #[must_use]
     pub fn between(from: &DeviceSettings, to: &DeviceSettings) -> Self {
-        let lacking = |a: &[Cidr], b: &[Cidr]| a.iter().filter(|c| !b.contains(c)).copied().collect();
+        let lacking =
+            |a: &[Cidr], b: &[Cidr]| a.iter().filter(|c| !b.contains(c)).copied().collect();
         let addresses = AddressChange {
             remove: lacking(&from.addresses, &to.addresses),
             add: lacking(&to.addresses, &from.addresses),

@@ -39,7 +39,11 @@ impl EventLog {
     /// An empty log; the first event has number 1.
     #[must_use]
     pub const fn new(wall: WallClock) -> Self {
-        Self { wall, next: 1, kept: VecDeque::new() }
+        Self {
+            wall,
+            next: 1,
+            kept: VecDeque::new(),
+        }
     }
 
     /// Numbers an event and keeps it.
@@ -80,7 +84,13 @@ mod tests {
 
     fn note(i: usize) -> Note<'static> {
         let message = format!("{i}");
-        Note { kind: "config", object: "config", severity: Severity::Info, message, detail: None }
+        Note {
+            kind: "config",
+            object: "config",
+            severity: Severity::Info,
+            message,
+            detail: None,
+        }
     }
 
     #[test]

@@ -48,7 +48,11 @@ impl Flaps {
             }
         }
         let recent = self.0.entry(key).or_default();
-        while recent.moves.front().is_some_and(|at| now.saturating_since(*at) > WINDOW) {
+        while recent
+            .moves
+            .front()
+            .is_some_and(|at| now.saturating_since(*at) > WINDOW)
+        {
             recent.moves.pop_front();
         }
         // More than the limit need not be remembered one by one.
@@ -57,7 +61,9 @@ impl Flaps {
         }
         recent.moves.push_back(now);
         let flaps = recent.moves.len() > MOVES_MAX;
-        let told = recent.told.is_some_and(|at| now.saturating_since(at) <= QUIET);
+        let told = recent
+            .told
+            .is_some_and(|at| now.saturating_since(at) <= QUIET);
         if flaps && !told {
             recent.told = Some(now);
             return Some(recent.moves.len());
@@ -68,7 +74,10 @@ impl Flaps {
     /// Addresses that flapped within [`QUIET`].
     pub fn flapping(&self, now: Instant) -> impl Iterator<Item = &FlapKey> {
         let recently = move |at: Instant| now.saturating_since(at) <= QUIET;
-        self.0.iter().filter(move |(_, r)| r.told.is_some_and(recently)).map(|(key, _)| key)
+        self.0
+            .iter()
+            .filter(move |(_, r)| r.told.is_some_and(recently))
+            .map(|(key, _)| key)
     }
 }
 
@@ -94,10 +103,18 @@ mod tests {
         }
         assert_eq!(flaps.note_move(key(1), at(5_000)), Some(6));
         for i in 0..50 {
-            assert_eq!(flaps.note_move(key(1), at(6_000 + i * 1_000)), None, "told already");
+            assert_eq!(
+                flaps.note_move(key(1), at(6_000 + i * 1_000)),
+                None,
+                "told already"
+            );
         }
         assert_eq!(flaps.flapping(at(56_000)).count(), 1);
-        assert_eq!(flaps.note_move(key(1), at(66_000)), Some(6), "still flapping after a minute");
+        assert_eq!(
+            flaps.note_move(key(1), at(66_000)),
+            Some(6),
+            "still flapping after a minute"
+        );
     }
 
     #[test]

@@ -34,9 +34,7 @@ pub mod plan;
 pub mod registry;
 pub mod wall;
 
-pub use controller::{
-    Controller, Counters, Peer, Reply, RequestId, Settings, VlanTotals,
-};
+pub use controller::{Controller, Counters, Peer, Reply, RequestId, Settings, VlanTotals};
 pub use effect::{
     AddressChange, AttachedPort, AttachedState, DeviceChange, DeviceSettings, Effect, EffectError,
     EffectId, EffectOutput, FoundState, OpenKind, OpenSpec, PortFacts,

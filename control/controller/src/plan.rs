@@ -9,8 +9,17 @@ use vswitch_api::text::path;
 use vswitch_api::types::{Change, ChangeOp, Impact};
 
 /// Options of a port whose change needs a new device or new queues.
-const REOPENS: [&str; 9] =
-    ["kind", "device", "queues", "ring_slots", "persistent", "owner", "group", "netns", "mac"];
+const REOPENS: [&str; 9] = [
+    "kind",
+    "device",
+    "queues",
+    "ring_slots",
+    "persistent",
+    "owner",
+    "group",
+    "netns",
+    "mac",
+];
 
 /// The changes that lead from `old` to `new`, in the order of the configuration.
 #[must_use]
@@ -41,7 +50,11 @@ pub fn changes(old: &Config, new: &Config) -> Vec<Change> {
                     path: at,
                     before: Some(before.clone()),
                     after: None,
-                    impact: if table == "bridge" { Impact::None } else { Impact::LinkLoss },
+                    impact: if table == "bridge" {
+                        Impact::None
+                    } else {
+                        Impact::LinkLoss
+                    },
                 }),
                 (Some(Value::Object(before)), Some(Value::Object(after))) => {
                     options(&at, table, before, after, &mut changes);
@@ -79,7 +92,13 @@ fn options(
             _ => Impact::None,
         };
         let path = format!("{at}.{key}");
-        changes.push(Change { op, path, before: was.cloned(), after: is.cloned(), impact });
+        changes.push(Change {
+            op,
+            path,
+            before: was.cloned(),
+            after: is.cloned(),
+            impact,
+        });
     }
 }
 
@@ -89,7 +108,10 @@ fn tree(config: &Config) -> Value {
 }
 
 fn table_of(tree: &Value, table: &str) -> Map<String, Value> {
-    tree.get(table).and_then(Value::as_object).cloned().unwrap_or_default()
+    tree.get(table)
+        .and_then(Value::as_object)
+        .cloned()
+        .unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -115,10 +137,18 @@ mod tests {
         assert_eq!(changes(&config(1, 1), &config(1, 1)), []);
         let found = changes(&config(1, 1), &config(100, 2));
         let told: Vec<(&str, Impact)> = found.iter().map(|c| (c.path.as_str(), c.impact)).collect();
-        assert_eq!(told, [("port.vm1.queues", Impact::PortFlap), ("port.vm1.vlan", Impact::None)]);
+        assert_eq!(
+            told,
+            [
+                ("port.vm1.queues", Impact::PortFlap),
+                ("port.vm1.vlan", Impact::None)
+            ]
+        );
         let gone = changes(&config(1, 1), &Config::default());
-        let told: Vec<(&str, ChangeOp, Impact)> =
-            gone.iter().map(|c| (c.path.as_str(), c.op, c.impact)).collect();
+        let told: Vec<(&str, ChangeOp, Impact)> = gone
+            .iter()
+            .map(|c| (c.path.as_str(), c.op, c.impact))
+            .collect();
         assert_eq!(
             told,
             [

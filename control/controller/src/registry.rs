@@ -46,7 +46,11 @@ struct Names {
 
 impl Names {
     const fn new(limit: usize) -> Self {
-        Self { of_name: BTreeMap::new(), slots: Vec::new(), limit }
+        Self {
+            of_name: BTreeMap::new(),
+            slots: Vec::new(),
+            limit,
+        }
     }
 
     fn reserve(&mut self, name: &str) -> Result<u16, OutOfIndices> {
@@ -206,7 +210,11 @@ impl Registry {
         learned.sort_unstable_by_key(|e| std::cmp::Reverse(e.seen));
         learned.truncate(usize::try_from(fdb_max).unwrap_or(usize::MAX));
         for e in learned.iter().rev() {
-            let source = Source { port: e.port, epoch: e.epoch, mac_limit: u32::MAX };
+            let source = Source {
+                port: e.port,
+                epoch: e.epoch,
+                mac_limit: u32::MAX,
+            };
             new.learn(e.vid, e.mac, source, e.seen, current);
         }
         while new.take_event().is_some() {} // Nobody learned anything: the addresses only moved house.
@@ -246,7 +254,11 @@ mod tests {
         assert_ne!(registry.reserve_port("d").unwrap(), a);
         registry.observed(Generation(7));
         assert_eq!(registry.reserve_port("e"), Ok(a));
-        assert_ne!(registry.epoch(a), epoch, "the new owner inherits no addresses");
+        assert_ne!(
+            registry.epoch(a),
+            epoch,
+            "the new owner inherits no addresses"
+        );
     }
 
     #[test]
@@ -255,7 +267,10 @@ mod tests {
         for i in 0..PORTS_MAX {
             registry.reserve_port(&format!("p{i}")).unwrap();
         }
-        assert_eq!(registry.reserve_port("one-more"), Err(OutOfIndices { limit: PORTS_MAX }));
+        assert_eq!(
+            registry.reserve_port("one-more"),
+            Err(OutOfIndices { limit: PORTS_MAX })
+        );
         registry.release_port("p5", Generation(1));
         registry.observed(Generation(1));
         assert!(registry.reserve_port("one-more").is_ok());
@@ -268,7 +283,11 @@ mod tests {
         let port = registry.reserve_port("p").unwrap();
         let old = registry.table("br", 1000);
         registry.adopt_table("br", &old);
-        let source = Source { port, epoch: 0, mac_limit: u32::MAX };
+        let source = Source {
+            port,
+            epoch: 0,
+            mac_limit: u32::MAX,
+        };
         let mac = |i: u8| MacAddr([2, 0, 0, 0, 0, i]);
         let vid = Some(Vid::MIN);
         for i in 0..100 {
@@ -282,7 +301,10 @@ mod tests {
         assert!(small.take_event().is_none());
         let large = registry.table("br", 5000);
         assert_eq!(large.entries().count(), 100);
-        assert!(large.entries().all(|e| e.seen == u32::from(e.mac.0[5])), "ages are kept");
+        assert!(
+            large.entries().all(|e| e.seen == u32::from(e.mac.0[5])),
+            "ages are kept"
+        );
     }
 
     /// B-05

@@ -43,7 +43,11 @@ const fn civil(days: u64) -> (u64, u64, u64) {
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let month_from_march = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
+    let month = if month_from_march < 10 {
+        month_from_march + 3
+    } else {
+        month_from_march - 9
+    };
     let year = year_of_era + era * 400 + if month <= 2 { 1 } else { 0 };
     (year, month, day)
 }
@@ -64,7 +68,9 @@ mod tests {
             (4_107_542_400, "2100-03-01T00:00:00.000Z"),
         ];
         for (seconds, text) in cases {
-            let wall = WallClock { unix_ns_at_zero: seconds * 1_000_000_000 };
+            let wall = WallClock {
+                unix_ns_at_zero: seconds * 1_000_000_000,
+            };
             assert_eq!(wall.rfc3339(Instant::ZERO), text);
         }
         let wall = WallClock::default();

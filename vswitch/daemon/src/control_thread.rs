@@ -57,10 +57,10 @@ struct Bell {
 
 impl Bell {
     fn ring(&self) {
-        if !self.rung.swap(true, Ordering::AcqRel) {
-            if let Err(error) = self.waker.wake() {
-                tracing::error!(%error, "cannot wake the control thread");
-            }
+        if !self.rung.swap(true, Ordering::AcqRel)
+            && let Err(error) = self.waker.wake()
+        {
+            tracing::error!(%error, "cannot wake the control thread");
         }
     }
 }

@@ -25,6 +25,7 @@ use vswitch_io::{
 };
 
 /// Something for the thread to do.
+#[expect(clippy::large_enum_variant, reason = "a handful wait at a time")]
 #[derive(Debug)]
 pub(crate) enum Job {
     /// An effect of the controller.
@@ -240,10 +241,10 @@ impl Keeper {
                     io_error(&format!("give the address {cidr} to"), &spec.name, &e)
                 })?;
             }
-            if let Some(gateway) = spec.device.gateway {
-                if let Err(error) = addr::set_default_route(facts.ifindex, gateway) {
-                    warnings.push(format!("no default route by {gateway}: {error}"));
-                }
+            if let Some(gateway) = spec.device.gateway
+                && let Err(error) = addr::set_default_route(facts.ifindex, gateway)
+            {
+                warnings.push(format!("no default route by {gateway}: {error}"));
             }
         }
         let found = keep
@@ -375,7 +376,7 @@ fn prefix(cidr: &Cidr) -> IpPrefix {
     let text = cidr.to_string();
     let (addr, len) = text.split_once('/').unwrap_or((&text, "32"));
     IpPrefix {
-        addr: addr.parse().unwrap_or(IpAddr::from([0, 0, 0, 0])),
+        addr: addr.parse().unwrap_or_else(|_| IpAddr::from([0, 0, 0, 0])),
         len: len.parse().unwrap_or(32),
     }
 }

@@ -401,10 +401,10 @@ impl Server {
                         .out
                         .extend(encode(&Reply::error(&error)).unwrap_or_default());
                 }
-                if !self.flush(token) {
-                    if let Some(connection) = self.connections.get_mut(&token) {
-                        connection.closing = true;
-                    }
+                if !self.flush(token)
+                    && let Some(connection) = self.connections.get_mut(&token)
+                {
+                    connection.closing = true;
                 }
             }
         }

@@ -169,13 +169,13 @@ fn a_full_ring_counts_its_losses_and_recovers() {
     in_namespace(|| {
         veth("v0", "v1");
         let (mut a, mut b) = (open("v0"), open("v1"));
-        let burst: Vec<Vec<u8>> = (0..50).map(|seed| frame(100, seed)).collect();
+        let burst: Vec<Vec<u8>> = (0..100).map(|seed| frame(100, seed)).collect();
         let out: Vec<_> = burst
             .iter()
             .map(|bytes| tx_frame(bytes, VnetHdr::NONE))
             .collect();
-        assert_eq!(a.tx[0].send(&out).sent, 50);
-        let lost = 50 - u64::from(vswitch_io::RING_SLOTS);
+        assert_eq!(a.tx[0].send(&out).sent, 100);
+        let lost = 100 - u64::from(vswitch_io::RING_SLOTS);
         let mut counted = 0;
         until("the losses", || {
             counted += b.rx[0].take_losses().ring_full;

@@ -12,6 +12,9 @@ use super::check::ERRORS_MAX;
 use super::{BridgeConfig, Config, ConfigError, HostConfig, PortConfig};
 use crate::text::{excerpt, list, nearest, push_segment};
 
+/// How the message of an unknown key or table begins: there the key is wrong, not the value.
+pub(crate) const UNKNOWN: &str = "unknown ";
+
 /// Reads a whole configuration.
 ///
 /// # Errors
@@ -107,7 +110,7 @@ impl Reader {
                     push_segment(&mut path, other);
                     self.push(
                         path,
-                        format!("unknown table \"{}\"", excerpt(other, 40)),
+                        format!("{UNKNOWN}table \"{}\"", excerpt(other, 40)),
                         Some(known_keys(other, &known)),
                     );
                 }
@@ -257,7 +260,7 @@ impl Complaint {
             let shown = excerpt(key, 40);
             return Self {
                 hint: Some(known_keys(key, &expected)),
-                message: format!("unknown key \"{shown}\""),
+                message: format!("{UNKNOWN}key \"{shown}\""),
                 key: Some(key.to_owned()),
                 unknown_key: true,
             };

@@ -41,7 +41,11 @@ pub(super) struct Addresses {
 impl Addresses {
     /// When tables want to be looked at, if there are any.
     pub(super) fn next_tick(&self, watched: bool) -> Option<Instant> {
-        let every = if watched { DRAIN_WATCHED } else { DRAIN_UNWATCHED };
+        let every = if watched {
+            DRAIN_WATCHED
+        } else {
+            DRAIN_UNWATCHED
+        };
         (!self.pinned.is_empty()).then(|| self.drained_at + every)
     }
 }
@@ -51,7 +55,11 @@ impl Controller {
     ///
     /// # Errors
     /// Configured addresses that found no room; all others are in.
-    pub(super) fn switch_view(&mut self, target: &Arc<Compiled>, now: Instant) -> Result<(), Vec<ConfigError>> {
+    pub(super) fn switch_view(
+        &mut self,
+        target: &Arc<Compiled>,
+        now: Instant,
+    ) -> Result<(), Vec<ConfigError>> {
         let old = std::mem::replace(&mut self.view, Arc::clone(target));
         if !Arc::ptr_eq(&old, target) {
             for (name, port) in &target.ports {
@@ -62,7 +70,9 @@ impl Controller {
                 }
                 if before.is_some_and(|before| loses_places(before, port)) {
                     self.addresses.displaced.insert(port.bridge.clone());
-                    self.addresses.displaced.extend(before.map(|b| b.bridge.clone()));
+                    self.addresses
+                        .displaced
+                        .extend(before.map(|b| b.bridge.clone()));
                 }
             }
             for (name, bridge) in &target.bridges {
@@ -82,9 +92,15 @@ impl Controller {
     pub(super) fn sync_pins(&mut self, now: Instant) -> Result<(), Vec<ConfigError>> {
         let view = Arc::clone(&self.view);
         let mut errors = Vec::new();
-        self.addresses.pinned.retain(|name, _| view.bridges.contains_key(name));
-        self.addresses.swept_at.retain(|name, _| view.bridges.contains_key(name));
-        self.addresses.lost.retain(|name, _| view.bridges.contains_key(name));
+        self.addresses
+            .pinned
+            .retain(|name, _| view.bridges.contains_key(name));
+        self.addresses
+            .swept_at
+            .retain(|name, _| view.bridges.contains_key(name));
+        self.addresses
+            .lost
+            .retain(|name, _| view.bridges.contains_key(name));
         for (name, bridge) in &view.bridges {
             let wanted = view.pins_of(name, |port, wanted| self.mac_of(port, wanted));
             let table = &bridge.spec.fdb;
@@ -100,26 +116,43 @@ impl Controller {
             for (key, (port, kind)) in &wanted {
                 if had.get(key) != Some(&(*port, *kind)) {
                     if table.pin(key.0, key.1, *port, *kind).is_err() {
-                        let message = format!("no room for {} beside the addresses that share its place", key.1);
+                        let message = format!(
+                            "no room for {} beside the addresses that share its place",
+                            key.1
+                        );
                         let at = bridge.pins.iter().find(|pin| (pin.vid, pin.mac) == *key);
-                        let at = at.map_or_else(|| path(&["bridge", name, "fdb_max"]), |pin| pin.path.clone());
-                        errors.push(ConfigError::new(at, message).hint("raise fdb_max of the bridge"));
+                        let at = at.map_or_else(
+                            || path(&["bridge", name, "fdb_max"]),
+                            |pin| pin.path.clone(),
+                        );
+                        errors.push(
+                            ConfigError::new(at, message).hint("raise fdb_max of the bridge"),
+                        );
                         continue;
                     }
                     self.tell_pin(name, *key, *port, *kind, FdbOp::Added, now);
                 }
                 pinned.insert(*key, (*port, *kind));
             }
-            self.addresses.pinned.insert(name.clone(), (Arc::clone(table), pinned));
+            self.addresses
+                .pinned
+                .insert(name.clone(), (Arc::clone(table), pinned));
         }
-        if errors.is_empty() { Ok(()) } else { Err(errors) }
+        if errors.is_empty() {
+            Ok(())
+        } else {
+            Err(errors)
+        }
     }
 
     /// A host port's address as it is now.
     fn mac_of(&self, name: &str, wanted: &WantedPort) -> Option<MacAddr> {
         let open = self.actual.ports.get(name);
         let seen = open.and_then(|port| {
-            let link = port.facts.ifindex.and_then(|ifindex| self.facts.link(ifindex));
+            let link = port
+                .facts
+                .ifindex
+                .and_then(|ifindex| self.facts.link(ifindex));
             link.and_then(|link| link.mac).or(port.facts.mac)
         });
         seen.or(wanted.spec.device.mac)
@@ -139,10 +172,23 @@ impl Controller {
         }
         let entry = self.fdb_row(bridge, vid, mac, port, kind);
         let time = self.wall.rfc3339(now);
-        self.streams.offer_address(&FdbEvent { time, op: Some(op), entry: Some(entry), from_port: None, lost: 0 });
+        self.streams.offer_address(&FdbEvent {
+            time,
+            op: Some(op),
+            entry: Some(entry),
+            from_port: None,
+            lost: 0,
+        });
     }
 
-    fn fdb_row(&self, bridge: &str, vid: Option<Vid>, mac: MacAddr, port: PortIndex, kind: EntryKind) -> FdbEntry {
+    fn fdb_row(
+        &self,
+        bridge: &str,
+        vid: Option<Vid>,
+        mac: MacAddr,
+        port: PortIndex,
+        kind: EntryKind,
+    ) -> FdbEntry {
         FdbEntry {
             bridge: bridge.to_owned(),
             mac: mac.to_string(),
@@ -158,7 +204,9 @@ impl Controller {
     pub(super) fn forget_displaced(&mut self) {
         let view = Arc::clone(&self.view);
         for name in std::mem::take(&mut self.addresses.displaced) {
-            let Some(bridge) = view.bridges.get(&name) else { continue };
+            let Some(bridge) = view.bridges.get(&name) else {
+                continue;
+            };
             let members: BTreeMap<PortIndex, &WantedPort> = view
                 .ports
                 .values()
@@ -167,10 +215,14 @@ impl Controller {
                 .collect();
             bridge.spec.fdb.flush(|entry| {
                 entry.kind == EntryKind::Learned
-                    && !members.get(&entry.port).is_some_and(|port| match entry.vid {
-                        Some(vid) => bridge.spec.vlan_filtering && port.view.vlans.contains(vid),
-                        None => !bridge.spec.vlan_filtering,
-                    })
+                    && !members
+                        .get(&entry.port)
+                        .is_some_and(|port| match entry.vid {
+                            Some(vid) => {
+                                bridge.spec.vlan_filtering && port.view.vlans.contains(vid)
+                            }
+                            None => !bridge.spec.vlan_filtering,
+                        })
             });
         }
     }
@@ -189,16 +241,21 @@ impl Controller {
     fn sweep(&mut self, now: Instant) {
         let view = Arc::clone(&self.view);
         for (name, bridge) in &view.bridges {
-            let every = bridge.ageing_s.map_or(SWEEP_MAX_S, |s| (s / 10).clamp(1, SWEEP_MAX_S));
+            let every = bridge
+                .ageing_s
+                .map_or(SWEEP_MAX_S, |s| (s / 10).clamp(1, SWEEP_MAX_S));
             let last = *self.addresses.swept_at.entry(name.clone()).or_insert(now);
             if now.saturating_since(last) < Duration::from_secs(u64::from(every)) {
                 continue;
             }
             self.addresses.swept_at.insert(name.clone(), now);
             let snapshot = &self.snapshot;
-            bridge.spec.fdb.sweep(now.as_secs_u32(), bridge.ageing_s, |port, epoch| {
-                snapshot.port(port).is_some_and(|view| view.epoch == epoch)
-            });
+            bridge
+                .spec
+                .fdb
+                .sweep(now.as_secs_u32(), bridge.ageing_s, |port, epoch| {
+                    snapshot.port(port).is_some_and(|view| view.epoch == epoch)
+                });
         }
     }
 
@@ -208,7 +265,9 @@ impl Controller {
         for (name, bridge) in &view.bridges {
             // At most as many as fit the queue: workers may add faster than we take.
             for _ in 0..vswitch_core::fdb::EVENTS_MAX {
-                let Some(event) = bridge.spec.fdb.take_event() else { break };
+                let Some(event) = bridge.spec.fdb.take_event() else {
+                    break;
+                };
                 let mut from_port = None;
                 let op = match event.kind {
                     FdbEventKind::Learned => FdbOp::Learned,
@@ -222,9 +281,16 @@ impl Controller {
                     FdbEventKind::Flushed => FdbOp::Flushed,
                 };
                 if watched {
-                    let entry = self.fdb_row(name, event.vid, event.mac, event.port, EntryKind::Learned);
+                    let entry =
+                        self.fdb_row(name, event.vid, event.mac, event.port, EntryKind::Learned);
                     let time = self.wall.rfc3339(now);
-                    let event = FdbEvent { time, op: Some(op), entry: Some(entry), from_port, lost: 0 };
+                    let event = FdbEvent {
+                        time,
+                        op: Some(op),
+                        entry: Some(entry),
+                        from_port,
+                        lost: 0,
+                    };
                     self.streams.offer_address(&event);
                 }
             }
@@ -245,8 +311,12 @@ impl Controller {
         to: PortIndex,
         now: Instant,
     ) {
-        let Some(index) = self.view.bridges.get(bridge).map(|b| b.index) else { return };
-        let Some(moves) = self.flaps.note_move((index, vid, mac), now) else { return };
+        let Some(index) = self.view.bridges.get(bridge).map(|b| b.index) else {
+            return;
+        };
+        let Some(moves) = self.flaps.note_move((index, vid, mac), now) else {
+            return;
+        };
         let [from, to] = [from, to].map(|port| self.port_name(port).unwrap_or("?").to_owned());
         let vlan = vid.map_or_else(String::new, |vid| format!(" in VLAN {vid}"));
         let message = format!(
@@ -257,7 +327,16 @@ impl Controller {
         });
         let object = path(&["bridge", bridge]);
         let severity = Severity::Warning;
-        self.note_with(now, Note { kind: "mac-flap", object: &object, severity, message, detail: Some(detail) });
+        self.note_with(
+            now,
+            Note {
+                kind: "mac-flap",
+                object: &object,
+                severity,
+                message,
+                detail: Some(detail),
+            },
+        );
     }
 }
 
@@ -277,5 +356,9 @@ const fn is_active(state: PortState) -> bool {
 /// Whether addresses learned behind a port may be where the port no longer is.
 fn loses_places(before: &WantedPort, after: &WantedPort) -> bool {
     before.bridge != after.bridge
-        || before.view.vlans.iter().any(|vid| !after.view.vlans.contains(vid))
+        || before
+            .view
+            .vlans
+            .iter()
+            .any(|vid| !after.view.vlans.contains(vid))
 }

@@ -17,10 +17,10 @@ use crate::effect::{
 use crate::plan;
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
+use vswitch_api::ApiError;
 use vswitch_api::config::{Config, ConfigError};
 use vswitch_api::text::path;
 use vswitch_api::types::{Change, ChangeReply, Severity};
-use vswitch_api::ApiError;
 use vswitch_base::{Duration, Generation, Instant, PortIndex, Timer, VidSet};
 
 /// First and longest wait before a port that could not be opened is tried again.
@@ -34,6 +34,7 @@ pub(super) struct Sent {
     what: What,
 }
 
+#[expect(clippy::large_enum_variant, reason = "a handful exist at a time")]
 #[derive(Debug)]
 enum What {
     Open(PortIndex, OpenSpec),
@@ -72,7 +73,10 @@ pub(super) enum Purpose {
     /// Make another configuration true, wholly.
     Change(Box<ChangeJob>),
     /// Go back after a failed change.
-    Undo { request: Option<RequestId>, error: Box<ApiError> },
+    Undo {
+        request: Option<RequestId>,
+        error: Box<ApiError>,
+    },
     /// Give everything back.
     Stop,
 }
@@ -109,7 +113,9 @@ impl Controller {
         result: Result<EffectOutput, EffectError>,
         now: Instant,
     ) {
-        let Some(sent) = self.sent.remove(&id) else { return };
+        let Some(sent) = self.sent.remove(&id) else {
+            return;
+        };
         if let Some(job) = &mut self.job {
             job.waiting.remove(&id);
         }
@@ -125,12 +131,22 @@ impl Controller {
             What::Open(index, spec) => {
                 let facts = match output {
                     EffectOutput::Opened(facts) => facts,
-                    EffectOutput::Done => PortFacts { running: true, ..PortFacts::default() },
+                    EffectOutput::Done => PortFacts {
+                        running: true,
+                        ..PortFacts::default()
+                    },
                 };
                 self.found.remove(&spec.name);
                 let name = spec.name.clone();
                 let counted = VidSet::EMPTY;
-                let port = ActualPort { index, spec, facts, attached: false, failed: None, counted };
+                let port = ActualPort {
+                    index,
+                    spec,
+                    facts,
+                    attached: false,
+                    failed: None,
+                    counted,
+                };
                 self.actual.ports.insert(name, port);
             }
             What::Attach(index) => {
@@ -191,23 +207,33 @@ impl Controller {
             What::Open(_, spec) => spec.name.clone(),
             _ => self.name_of_open(index).unwrap_or_default(),
         };
-        if let What::Attach(index) = &sent.what {
-            if let Some(port) = self.actual.by_index_mut(*index) {
-                port.failed = Some(error.errno);
-            }
+        if let What::Attach(index) = &sent.what
+            && let Some(port) = self.actual.by_index_mut(*index)
+        {
+            port.failed = Some(error.errno);
         }
         let strict = sent.of_job
             && fails_change
-            && self.job.as_ref().is_some_and(|job| matches!(job.purpose, Purpose::Change(_)));
+            && self
+                .job
+                .as_ref()
+                .is_some_and(|job| matches!(job.purpose, Purpose::Change(_)));
         if strict {
             if let Some(job) = &mut self.job {
                 let object = format!("port {name}");
-                job.failure.get_or_insert(system_error(&object, error));
+                job.failure
+                    .get_or_insert_with(|| system_error(&object, error));
             }
         } else if matches!(sent.what, What::Set(..) | What::Count(..)) {
             self.complain(index, "set", error, now);
         } else {
-            self.trouble(&name, error.is_absent(), error.to_string(), error.hint.clone(), now);
+            self.trouble(
+                &name,
+                error.is_absent(),
+                error.to_string(),
+                error.hint.clone(),
+                now,
+            );
         }
     }
 
@@ -245,7 +271,9 @@ impl Controller {
         hint: Option<String>,
         now: Instant,
     ) {
-        let Some(status) = self.status.get_mut(name) else { return };
+        let Some(status) = self.status.get_mut(name) else {
+            return;
+        };
         let before = status.trouble.as_ref().map(|t| t.backoff);
         let backoff = before.map_or(BACKOFF_MIN, |b| {
             Duration::from_nanos((b.as_nanos() * 2).min(BACKOFF_MAX.as_nanos()))
@@ -253,8 +281,13 @@ impl Controller {
         let mut retry = Timer::default();
         retry.set(now + backoff);
         let state = if absent { "absent" } else { "failed" };
-        let reason = hint.map_or(reason.clone(), |hint| format!("{reason}; {hint}"));
-        status.trouble = Some(Trouble { state, reason, retry, backoff });
+        let reason = hint.map_or_else(|| reason.clone(), |hint| format!("{reason}; {hint}"));
+        status.trouble = Some(Trouble {
+            state,
+            reason,
+            retry,
+            backoff,
+        });
         self.refresh_status(name, now);
     }
 
@@ -278,7 +311,14 @@ impl Controller {
             }
             self.queue_refused_at_stop();
             let target = Arc::new(Compiled::default());
-            self.start(Purpose::Stop, target, &Conditions { keep_persistent: true, ..Conditions::default() });
+            self.start(
+                Purpose::Stop,
+                target,
+                &Conditions {
+                    keep_persistent: true,
+                    ..Conditions::default()
+                },
+            );
             return true;
         }
         if std::mem::take(&mut self.settle_due) {
@@ -327,7 +367,12 @@ impl Controller {
             return false;
         }
         let conditions = self.conditions(Some(&target), now);
-        let job = ChangeJob { request, peer, config, changes };
+        let job = ChangeJob {
+            request,
+            peer,
+            config,
+            changes,
+        };
         self.start(Purpose::Change(Box::new(job)), target, &conditions);
         true
     }
@@ -354,7 +399,9 @@ impl Controller {
 
     /// Takes the job one stage further; false when it has to wait.
     fn step(&mut self, now: Instant) -> bool {
-        let Some(job) = &mut self.job else { return true };
+        let Some(job) = &mut self.job else {
+            return true;
+        };
         if !job.waiting.is_empty() {
             return false;
         }
@@ -362,7 +409,10 @@ impl Controller {
             self.turn_around(now);
             return true;
         }
-        if job.until_observed.is_some_and(|generation| self.observed < generation) {
+        if job
+            .until_observed
+            .is_some_and(|generation| self.observed < generation)
+        {
             return false;
         }
         job.until_observed = None;
@@ -389,10 +439,10 @@ impl Controller {
                 self.publish(now);
             }
             Some(Stage::PublishTarget) => {
-                if let Err(errors) = self.switch_view(&target, now) {
-                    if let Some(job) = &mut self.job {
-                        job.failure.get_or_insert(errors.into());
-                    }
+                if let Err(errors) = self.switch_view(&target, now)
+                    && let Some(job) = &mut self.job
+                {
+                    job.failure.get_or_insert_with(|| errors.into());
                 }
                 self.publish(now);
             }
@@ -418,24 +468,35 @@ impl Controller {
     fn is_sensible(&self, effect: &Effect) -> bool {
         let open = port_of(effect).and_then(|index| self.actual.by_index(index));
         match effect {
-            Effect::AttachPort { .. } => open.is_some_and(|(_, port)| !port.attached && port.failed.is_none()),
+            Effect::AttachPort { .. } => {
+                open.is_some_and(|(_, port)| !port.attached && port.failed.is_none())
+            }
             Effect::DetachPort { .. } => open.is_some_and(|(_, port)| port.attached),
             Effect::OpenPort { .. } => open.is_none(),
-            Effect::ClosePort { .. } | Effect::SetDevice { .. } | Effect::CountVlans { .. } => open.is_some(),
+            Effect::ClosePort { .. } | Effect::SetDevice { .. } | Effect::CountVlans { .. } => {
+                open.is_some()
+            }
             Effect::Publish(_) | Effect::RestoreDevice(_) | Effect::SaveState(_) => true,
         }
     }
 
     /// A change failed: leads back to what is committed.
     fn turn_around(&mut self, now: Instant) {
-        let Some(Job { purpose: Purpose::Change(change), failure: Some(error), .. }) = self.job.take()
+        let Some(Job {
+            purpose: Purpose::Change(change),
+            failure: Some(error),
+            ..
+        }) = self.job.take()
         else {
             return;
         };
         // Ports that were on their way out stay, unless the way back takes them out itself.
         self.leaving.clear();
         let conditions = self.conditions(None, now);
-        let purpose = Purpose::Undo { request: change.request, error: Box::new(error) };
+        let purpose = Purpose::Undo {
+            request: change.request,
+            error: Box::new(error),
+        };
         self.start(purpose, Arc::clone(&self.committed), &conditions);
     }
 
@@ -457,7 +518,10 @@ impl Controller {
                 self.adopt_committed(now);
                 self.release_unused();
                 self.note_change(&change.changes, change.peer, now);
-                let reply = ChangeReply { generation: self.generation, changes: change.changes };
+                let reply = ChangeReply {
+                    generation: self.generation,
+                    changes: change.changes,
+                };
                 self.answer_change(change.request, Ok(reply), now);
             }
             Purpose::Undo { request, error } => {
@@ -474,16 +538,19 @@ impl Controller {
         for (name, bridge) in &committed.bridges {
             self.registry.adopt_table(name, &bridge.spec.fdb);
         }
-        self.status.retain(|name, _| committed.ports.contains_key(name));
+        self.status
+            .retain(|name, _| committed.ports.contains_key(name));
         for name in committed.ports.keys() {
-            self.status.entry(name.clone()).or_insert_with(|| PortStatus {
-                state: "absent",
-                reason: None,
-                since: now,
-                trouble: None,
-                shut: None,
-                partner: None,
-            });
+            self.status
+                .entry(name.clone())
+                .or_insert_with(|| PortStatus {
+                    state: "absent",
+                    reason: None,
+                    since: now,
+                    trouble: None,
+                    shut: None,
+                    partner: None,
+                });
             self.refresh_status(name, now);
         }
         for (name, error) in &committed.blocked {
@@ -498,7 +565,11 @@ impl Controller {
         let conditions = self.conditions(None, now);
         let missing = self.committed.ports.keys().any(|name| {
             !conditions.hold.contains(name)
-                && self.actual.ports.get(name).is_none_or(|port| !port.attached)
+                && self
+                    .actual
+                    .ports
+                    .get(name)
+                    .is_none_or(|port| !port.attached)
         });
         missing || !conditions.lost.is_empty()
     }
@@ -509,14 +580,22 @@ impl Controller {
         let used = |name: &str| {
             self.committed.ports.contains_key(name) || self.actual.ports.contains_key(name)
         };
-        let ports: Vec<String> =
-            self.registry.port_names().filter(|n| !used(n)).map(str::to_owned).collect();
+        let ports: Vec<String> = self
+            .registry
+            .port_names()
+            .filter(|n| !used(n))
+            .map(str::to_owned)
+            .collect();
         for name in ports {
             self.registry.release_port(&name, forgotten_by);
         }
         let unused = |name: &&str| !self.committed.bridges.contains_key(*name);
-        let bridges: Vec<String> =
-            self.registry.bridge_names().filter(unused).map(str::to_owned).collect();
+        let bridges: Vec<String> = self
+            .registry
+            .bridge_names()
+            .filter(unused)
+            .map(str::to_owned)
+            .collect();
         for name in bridges {
             self.registry.release_bridge(&name, forgotten_by);
         }
@@ -531,8 +610,12 @@ impl Controller {
                     && wanted.spec.device_name() == port.device.as_deref()
                     && wanted.spec.netns() == port.netns.as_deref()
             });
-            let device = port.device.as_deref().and_then(|device| self.facts.named(device));
-            let same_device = port.netns.is_some() || device.map(|link| link.ifindex) == port.ifindex;
+            let device = port
+                .device
+                .as_deref()
+                .and_then(|device| self.facts.named(device));
+            let same_device =
+                port.netns.is_some() || device.map(|link| link.ifindex) == port.ifindex;
             match (ours, &port.found) {
                 (Some(_), Some(found)) if same_device => {
                     self.found.insert(port.name, found.clone());
@@ -553,7 +636,11 @@ fn system_error(object: &str, error: &EffectError) -> ApiError {
         operation: error.operation.clone(),
         object: object.to_owned(),
         errno: error.errno,
-        errno_name: if error.errno_name.is_empty() { error.message.clone() } else { error.errno_name.clone() },
+        errno_name: if error.errno_name.is_empty() {
+            error.message.clone()
+        } else {
+            error.errno_name.clone()
+        },
         hint,
     }
 }

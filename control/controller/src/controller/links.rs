@@ -34,7 +34,9 @@ impl Controller {
     }
 
     fn queue_failed(&mut self, index: PortIndex, errno: i32, now: Instant) {
-        let Some((name, port)) = self.actual.by_index(index) else { return };
+        let Some((name, port)) = self.actual.by_index(index) else {
+            return;
+        };
         let (name, first) = (name.clone(), port.failed.is_none());
         if !first {
             return; // Another queue of the same port.
@@ -72,25 +74,42 @@ impl Controller {
 
     fn link_present(&mut self, link: Link, now: Instant) {
         let open = self.open_on(link.ifindex);
-        let was_running = open.as_ref().and_then(|(name, _)| self.actual.ports.get(name)).map(|p| self.is_running(p));
+        let was_running = open
+            .as_ref()
+            .and_then(|(name, _)| self.actual.ports.get(name))
+            .map(|p| self.is_running(p));
         let before = self.facts.insert(link.clone());
         if before.as_ref() == Some(&link) {
             return;
         }
         if let Some((name, index)) = open {
-            let running = self.actual.ports.get(&name).map(|port| self.is_running(port));
+            let running = self
+                .actual
+                .ports
+                .get(&name)
+                .map(|port| self.is_running(port));
             if running != was_running {
                 if running == Some(false) {
                     self.registry.raise_epoch(index);
                 }
                 self.publish_due = true;
             }
-            let failed = self.actual.ports.get(&name).is_some_and(|port| port.failed.is_some());
+            let failed = self
+                .actual
+                .ports
+                .get(&name)
+                .is_some_and(|port| port.failed.is_some());
             if failed && link.admin_up && before.as_ref().is_some_and(|b| !b.admin_up) {
                 self.try_again_now(&name);
             }
             let moved = before.as_ref().is_some_and(|b| b.mac != link.mac);
-            if moved && self.view.ports.get(&name).is_some_and(|port| port.view.flags.host) {
+            if moved
+                && self
+                    .view
+                    .ports
+                    .get(&name)
+                    .is_some_and(|port| port.view.flags.host)
+            {
                 self.host_moved(&name, now);
             }
             self.refresh_status(&name, now);
@@ -108,13 +127,16 @@ impl Controller {
     fn host_moved(&mut self, name: &str, now: Instant) {
         if self.sync_pins(now).is_err() {
             let object = path(&["host", name]);
-            let message = "the new address of the device found no room in the address table".to_owned();
+            let message =
+                "the new address of the device found no room in the address table".to_owned();
             self.note(now, "fdb-full", &object, Severity::Warning, message);
         }
     }
 
     fn link_gone(&mut self, ifindex: u32, now: Instant) {
-        let Some(link) = self.facts.remove(ifindex) else { return };
+        let Some(link) = self.facts.remove(ifindex) else {
+            return;
+        };
         if let Some((name, index)) = self.open_on(ifindex) {
             if let Some(port) = self.actual.by_index_mut(index) {
                 port.failed = Some(ENODEV);
@@ -122,7 +144,13 @@ impl Controller {
             self.registry.raise_epoch(index);
             self.publish_due = true;
             self.settle_due = true;
-            self.trouble(&name, true, format!("device \"{}\" has gone", link.name), None, now);
+            self.trouble(
+                &name,
+                true,
+                format!("device \"{}\" has gone", link.name),
+                None,
+                now,
+            );
         }
         // What stood in the way of a TAP of that name is gone.
         for name in self.waiting_for(&link.name, false) {
@@ -132,9 +160,10 @@ impl Controller {
 
     /// The open port whose device, in our namespace, has that number.
     fn open_on(&self, ifindex: u32) -> Option<(String, PortIndex)> {
-        let found = self.actual.ports.iter().find(|(_, port)| {
-            port.facts.ifindex == Some(ifindex) && port.spec.netns().is_none()
-        });
+        let found =
+            self.actual.ports.iter().find(|(_, port)| {
+                port.facts.ifindex == Some(ifindex) && port.spec.netns().is_none()
+            });
         found.map(|(name, port)| (name.clone(), port.index))
     }
 
@@ -143,9 +172,16 @@ impl Controller {
         let waits = |name: &str, spec: &OpenSpec| {
             spec.device_name() == Some(device)
                 && matches!(spec.kind, OpenKind::Nic { .. }) == nic
-                && self.status.get(name).is_some_and(|status| status.trouble.is_some())
+                && self
+                    .status
+                    .get(name)
+                    .is_some_and(|status| status.trouble.is_some())
         };
-        let ports = self.committed.ports.iter().filter(|(name, port)| waits(name, &port.spec));
+        let ports = self
+            .committed
+            .ports
+            .iter()
+            .filter(|(name, port)| waits(name, &port.spec));
         ports.map(|(name, _)| name.clone()).collect()
     }
 
@@ -159,19 +195,33 @@ impl Controller {
     /// Whether frames can pass an open port's device.
     pub(super) fn is_running(&self, port: &ActualPort) -> bool {
         let ours = port.spec.netns().is_none();
-        let link = port.facts.ifindex.filter(|_| ours).and_then(|ifindex| self.facts.link(ifindex));
+        let link = port
+            .facts
+            .ifindex
+            .filter(|_| ours)
+            .and_then(|ifindex| self.facts.link(ifindex));
         link.map_or(port.facts.running, Link::is_running)
     }
 
     /// What to leave alone and what to give up in the next job. `change` is the configuration that a
     /// caller wants and waits for; ports that it makes or alters are tried whatever their trouble.
-    pub(super) fn conditions(&mut self, change: Option<&Arc<Compiled>>, now: Instant) -> Conditions {
-        let mut conditions = Conditions { found: self.found.clone(), ..Conditions::default() };
+    pub(super) fn conditions(
+        &mut self,
+        change: Option<&Arc<Compiled>>,
+        now: Instant,
+    ) -> Conditions {
+        let mut conditions = Conditions {
+            found: self.found.clone(),
+            ..Conditions::default()
+        };
         for (name, port) in &self.actual.ports {
             let Some(errno) = port.failed else { continue };
             let trouble = self.status.get(name).and_then(|s| s.trouble.as_ref());
             let pending = trouble.is_some_and(|t| t.retry.deadline().is_some());
-            let link = port.facts.ifindex.and_then(|ifindex| self.facts.link(ifindex));
+            let link = port
+                .facts
+                .ifindex
+                .and_then(|ifindex| self.facts.link(ifindex));
             // Set down by somebody else, or told so a moment before the link event says more.
             let set_down = link.is_some_and(|link| !link.admin_up) && port.spec.device.up;
             let perhaps = errno == ENETDOWN && link.is_some() && pending;
@@ -189,7 +239,11 @@ impl Controller {
             if trouble.is_some_and(|t| t.retry.deadline().is_some()) {
                 conditions.hold.insert(name.clone());
             } else if !self.actual.ports.contains_key(name) {
-                let kind = if wanted.view.flags.host { "host" } else { "port" };
+                let kind = if wanted.view.flags.host {
+                    "host"
+                } else {
+                    "port"
+                };
                 if let Some((_, error)) = blocked(kind, name, &wanted.spec, &self.facts) {
                     conditions.hold.insert(name.clone());
                     newly_blocked.push((name.clone(), error));
@@ -204,22 +258,37 @@ impl Controller {
 
     /// Works out a port's state anew and tells when it changed.
     pub(super) fn refresh_status(&mut self, name: &str, now: Instant) {
-        let Some(wanted) = self.committed.ports.get(name) else { return };
-        let Some(status) = self.status.get(name) else { return };
+        let Some(wanted) = self.committed.ports.get(name) else {
+            return;
+        };
+        let Some(status) = self.status.get(name) else {
+            return;
+        };
         let (state, reason) = self.state_of(name, status, wanted.enabled, wanted.view.state);
-        let object = path(&[if wanted.view.flags.host { "host" } else { "port" }, name]);
-        let Some(status) = self.status.get_mut(name) else { return };
+        let object = path(&[
+            if wanted.view.flags.host {
+                "host"
+            } else {
+                "port"
+            },
+            name,
+        ]);
+        let Some(status) = self.status.get_mut(name) else {
+            return;
+        };
         let changed = status.state != state;
         let other_reason = status.reason != reason;
         status.reason.clone_from(&reason);
-        if !changed && !(other_reason && state != "up") {
+        if !(changed || other_reason && state != "up") {
             return;
         }
         if changed {
             status.state = state;
             status.since = now;
         }
-        let why = reason.as_deref().map_or_else(String::new, |reason| format!(": {reason}"));
+        let why = reason
+            .as_deref()
+            .map_or_else(String::new, |reason| format!(": {reason}"));
         let (kind, severity) = match state {
             "up" => ("port-up", Severity::Info),
             "down" => ("port-down", Severity::Info),
@@ -228,7 +297,16 @@ impl Controller {
         };
         let message = format!("{name} is {state}{why}");
         let detail = serde_json::json!({ "state": state, "reason": reason });
-        self.note_with(now, Note { kind, object: &object, severity, message, detail: Some(detail) });
+        self.note_with(
+            now,
+            Note {
+                kind,
+                object: &object,
+                severity,
+                message,
+                detail: Some(detail),
+            },
+        );
     }
 
     fn state_of(
@@ -238,7 +316,12 @@ impl Controller {
         enabled: bool,
         stp: PortState,
     ) -> (&'static str, Option<String>) {
-        let trouble = || status.trouble.as_ref().map(|t| (t.state, Some(t.reason.clone())));
+        let trouble = || {
+            status
+                .trouble
+                .as_ref()
+                .map(|t| (t.state, Some(t.reason.clone())))
+        };
         let Some(open) = self.actual.ports.get(name).filter(|port| port.attached) else {
             return trouble().unwrap_or(("absent", None));
         };
@@ -248,7 +331,10 @@ impl Controller {
         if let Some(shut) = &status.shut {
             return ("down", Some(shut.clone()));
         }
-        let link = open.facts.ifindex.and_then(|ifindex| self.facts.link(ifindex));
+        let link = open
+            .facts
+            .ifindex
+            .and_then(|ifindex| self.facts.link(ifindex));
         let link = link.filter(|_| open.spec.netns().is_none());
         if !self.is_running(open) {
             let reason = match link {
@@ -260,10 +346,13 @@ impl Controller {
             return ("lower-down", Some(reason));
         }
         if open.failed.is_some() {
-            return trouble().unwrap_or(("failed", Some("receiving failed".to_owned())));
+            return trouble().unwrap_or_else(|| ("failed", Some("receiving failed".to_owned())));
         }
         if stp == PortState::Disabled {
-            return ("down", Some("its forwarding state is \"disabled\"".to_owned()));
+            return (
+                "down",
+                Some("its forwarding state is \"disabled\"".to_owned()),
+            );
         }
         let renamed = link.filter(|link| Some(link.name.as_str()) != open.spec.device_name());
         let reason = renamed

@@ -19,7 +19,9 @@ const PARTNER_QUIET: Duration = Duration::from_secs(120);
 impl Controller {
     /// A worker handed a frame over.
     pub fn handle_punt(&mut self, punt: &Punt, now: Instant) {
-        let Some(name) = self.port_name(punt.port).map(str::to_owned) else { return };
+        let Some(name) = self.port_name(punt.port).map(str::to_owned) else {
+            return;
+        };
         match punt.reason {
             PuntReason::BpduGuard => self.shut_by_guard(&name, now),
             PuntReason::Bpdu => {
@@ -30,8 +32,7 @@ impl Controller {
                 if let Ok((_, SlowProtocol::Lacp(pdu))) = SlowProtocol::parse_frame(&punt.bytes) {
                     let actor = pdu.actor;
                     let what = format!(
-                        "its link partner speaks LACP ({}), and the port is in no bond",
-                        actor
+                        "its link partner speaks LACP ({actor}), and the port is in no bond"
                     );
                     self.heard(&name, what, now);
                 }
@@ -41,7 +42,11 @@ impl Controller {
     }
 
     fn shut_by_guard(&mut self, name: &str, now: Instant) {
-        let Some(status) = self.status.get_mut(name).filter(|status| status.shut.is_none()) else {
+        let Some(status) = self
+            .status
+            .get_mut(name)
+            .filter(|status| status.shut.is_none())
+        else {
             return;
         };
         let reason = format!(
@@ -51,13 +56,25 @@ impl Controller {
         self.publish_due = true;
         let object = path(&["port", name]);
         let severity = Severity::Error;
-        self.note_with(now, Note { kind: "bpdu-guard", object: &object, severity, message: reason, detail: None });
+        self.note_with(
+            now,
+            Note {
+                kind: "bpdu-guard",
+                object: &object,
+                severity,
+                message: reason,
+                detail: None,
+            },
+        );
         self.refresh_status(name, now);
     }
 
     /// Lets a port that a guard has shut take part again.
     pub(super) fn reopen(&mut self, name: &str, now: Instant) {
-        let shut = self.status.get_mut(name).and_then(|status| status.shut.take());
+        let shut = self
+            .status
+            .get_mut(name)
+            .and_then(|status| status.shut.take());
         if shut.is_some() {
             self.publish_due = true;
             self.refresh_status(name, now);
@@ -65,10 +82,13 @@ impl Controller {
     }
 
     fn heard(&mut self, name: &str, what: String, now: Instant) {
-        let Some(status) = self.status.get_mut(name) else { return };
-        let known = status.partner.as_ref().is_some_and(|(known, at)| {
-            *known == what && now.saturating_since(*at) < PARTNER_QUIET
-        });
+        let Some(status) = self.status.get_mut(name) else {
+            return;
+        };
+        let known = status
+            .partner
+            .as_ref()
+            .is_some_and(|(known, at)| *known == what && now.saturating_since(*at) < PARTNER_QUIET);
         status.partner = Some((what.clone(), now));
         if !known {
             let object = path(&["port", name]);

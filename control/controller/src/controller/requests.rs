@@ -15,7 +15,14 @@ use vswitch_base::Instant;
 impl Controller {
     /// A client calls. Answers come from [`Self::poll_reply`]; `more` says whether it takes several.
     /// Introspection, captures and the daemon's own methods are the daemon's to answer.
-    pub fn handle_request(&mut self, id: RequestId, request: Request, peer: Peer, more: bool, now: Instant) {
+    pub fn handle_request(
+        &mut self,
+        id: RequestId,
+        request: Request,
+        peer: Peer,
+        more: bool,
+        now: Instant,
+    ) {
         match request {
             Request::GetHealth(_) => {
                 let health = self.health(now);
@@ -32,11 +39,17 @@ impl Controller {
                     ConfigSource::Saved => &self.saved,
                 };
                 let config = serde_json::to_value(config).unwrap_or_default();
-                let reply = ConfigReply { config, generation: self.generation };
+                let reply = ConfigReply {
+                    config,
+                    generation: self.generation,
+                };
                 self.streams.answer(id, Ok(reply));
             }
             Request::Plan(_) => {
-                let reply = self.try_out(&request).map(|changes| PlanReply { changes, warnings: Vec::new() });
+                let reply = self.try_out(&request).map(|changes| PlanReply {
+                    changes,
+                    warnings: Vec::new(),
+                });
                 self.streams.answer(id, reply);
             }
             Request::FdbList(list) => self.fdb_list(id, &list, more, now),
@@ -51,7 +64,13 @@ impl Controller {
                 for entry in self.fdb_entries(watch.bridge.as_deref(), watch.port.as_deref(), now) {
                     let time = self.wall.rfc3339(now);
                     let op = Some(FdbOp::Present);
-                    let event = FdbEvent { time, op, entry: Some(entry), from_port: None, lost: 0 };
+                    let event = FdbEvent {
+                        time,
+                        op,
+                        entry: Some(entry),
+                        from_port: None,
+                        lost: 0,
+                    };
                     self.streams.continue_with(id, event);
                 }
                 self.streams.watch_addresses(id, watch.bridge, watch.port);
@@ -75,7 +94,8 @@ impl Controller {
             request if is_change(&request) => self.enqueue(id, request, peer, now),
             other => {
                 let method = other.method().to_owned();
-                self.streams.answer(id, Err::<(), _>(ApiError::MethodNotImplemented { method }));
+                self.streams
+                    .answer(id, Err::<(), _>(ApiError::MethodNotImplemented { method }));
             }
         }
     }
@@ -89,16 +109,40 @@ impl Controller {
     pub fn handle_caught_up(&mut self, id: RequestId, now: Instant) {
         match self.streams.kind_of(id) {
             Some(StreamKind::Events) => {
-                let message = "events were lost because this client read too slowly; the state follows".to_owned();
-                let note = Note { kind: "overflow", object: "daemon", severity: Severity::Warning, message, detail: None };
+                let message =
+                    "events were lost because this client read too slowly; the state follows"
+                        .to_owned();
+                let note = Note {
+                    kind: "overflow",
+                    object: "daemon",
+                    severity: Severity::Warning,
+                    message,
+                    detail: None,
+                };
                 let event = self.events.add(note, now);
-                self.streams.continue_with(id, WatchReply { state: None, event: Some(event) });
+                self.streams.continue_with(
+                    id,
+                    WatchReply {
+                        state: None,
+                        event: Some(event),
+                    },
+                );
                 let state = Some(self.state(None, None, now));
-                self.streams.continue_with(id, WatchReply { state, event: None });
+                self.streams
+                    .continue_with(id, WatchReply { state, event: None });
             }
             Some(StreamKind::Addresses) => {
                 let time = self.wall.rfc3339(now);
-                self.streams.continue_with(id, FdbEvent { time, op: None, entry: None, from_port: None, lost: 1 });
+                self.streams.continue_with(
+                    id,
+                    FdbEvent {
+                        time,
+                        op: None,
+                        entry: None,
+                        from_port: None,
+                        lost: 1,
+                    },
+                );
             }
             None => {}
         }
@@ -108,20 +152,40 @@ impl Controller {
         self.streams.next()
     }
 
-    fn watch(&mut self, id: RequestId, kinds: Option<Vec<String>>, since: Option<u64>, now: Instant) {
-        let missed = since.map(|sequence| self.events.since(sequence).map(|e| e.cloned().collect::<Vec<_>>()));
+    fn watch(
+        &mut self,
+        id: RequestId,
+        kinds: Option<Vec<String>>,
+        since: Option<u64>,
+        now: Instant,
+    ) {
+        let missed = since.map(|sequence| {
+            self.events
+                .since(sequence)
+                .map(|e| e.cloned().collect::<Vec<_>>())
+        });
         match missed {
             // What was missed is still kept: events alone are enough.
             Some(Some(events)) => {
                 for event in events {
-                    if kinds.as_ref().is_none_or(|kinds| kinds.contains(&event.kind)) {
-                        self.streams.continue_with(id, WatchReply { state: None, event: Some(event) });
+                    if kinds
+                        .as_ref()
+                        .is_none_or(|kinds| kinds.contains(&event.kind))
+                    {
+                        self.streams.continue_with(
+                            id,
+                            WatchReply {
+                                state: None,
+                                event: Some(event),
+                            },
+                        );
                     }
                 }
             }
             Some(None) | None => {
                 let state = Some(self.state(None, None, now));
-                self.streams.continue_with(id, WatchReply { state, event: None });
+                self.streams
+                    .continue_with(id, WatchReply { state, event: None });
             }
         }
         self.streams.watch_events(id, kinds);
@@ -130,9 +194,15 @@ impl Controller {
     /// What a change would do, without doing it.
     fn try_out(&self, request: &Request) -> Result<Vec<Change>, ApiError> {
         let config = edit(&self.config, request)?;
-        let Some(config) = config else { return Ok(Vec::new()) };
+        let Some(config) = config else {
+            return Ok(Vec::new());
+        };
         let wrong = vswitch_api::config::check(&config);
-        if wrong.is_empty() { Ok(plan::changes(&self.config, &config)) } else { Err(wrong.into()) }
+        if wrong.is_empty() {
+            Ok(plan::changes(&self.config, &config))
+        } else {
+            Err(wrong.into())
+        }
     }
 
     fn enqueue(&mut self, id: RequestId, request: Request, peer: Peer, now: Instant) {
@@ -141,7 +211,10 @@ impl Controller {
         }
         if self.queue.len() >= QUEUE_MAX {
             let message = format!("{QUEUE_MAX} changes are waiting");
-            let busy = ApiError::Busy { message, retry_after_ms: 200 };
+            let busy = ApiError::Busy {
+                message,
+                retry_after_ms: 200,
+            };
             return self.streams.answer(id, Err::<(), _>(busy));
         }
         self.queue.push_back((id, request, peer));
@@ -149,8 +222,17 @@ impl Controller {
     }
 
     /// Begins the change that a request asks for; false when it is answered already.
-    pub(super) fn begin_request(&mut self, id: RequestId, request: &Request, peer: Peer, now: Instant) -> bool {
-        if let Some(expected) = request.expect_generation().filter(|g| *g != self.generation) {
+    pub(super) fn begin_request(
+        &mut self,
+        id: RequestId,
+        request: &Request,
+        peer: Peer,
+        now: Instant,
+    ) -> bool {
+        if let Some(expected) = request
+            .expect_generation()
+            .filter(|g| *g != self.generation)
+        {
             let conflict = ApiError::Conflict {
                 message: format!(
                     "the configuration is at generation {}, the change was made for {expected}",
@@ -164,9 +246,10 @@ impl Controller {
             return false;
         }
         if request.dry_run() {
-            let reply = self
-                .try_out(request)
-                .map(|changes| ChangeReply { generation: self.generation, changes });
+            let reply = self.try_out(request).map(|changes| ChangeReply {
+                generation: self.generation,
+                changes,
+            });
             self.answer_change(Some(id), reply, now);
             return false;
         }
@@ -177,7 +260,11 @@ impl Controller {
             Ok(Some(config)) => self.begin_change(Some(id), Some(peer), config, now),
             Ok(None) => {
                 let method = request.method().to_owned();
-                self.answer_change(Some(id), Err(ApiError::MethodNotImplemented { method }), now);
+                self.answer_change(
+                    Some(id),
+                    Err(ApiError::MethodNotImplemented { method }),
+                    now,
+                );
                 false
             }
             Err(error) => {
@@ -211,10 +298,24 @@ impl Controller {
             |peer| format!("user {} (process {})", peer.uid, peer.pid),
         );
         let paths: Vec<&str> = changes.iter().map(|c| c.path.as_str()).take(5).collect();
-        let more = if changes.len() > 5 { format!(" and {} more", changes.len() - 5) } else { String::new() };
-        let message = format!("generation {} by {who}: {}{more}", self.generation, paths.join(", "));
+        let more = if changes.len() > 5 {
+            format!(" and {} more", changes.len() - 5)
+        } else {
+            String::new()
+        };
+        let message = format!(
+            "generation {} by {who}: {}{more}",
+            self.generation,
+            paths.join(", ")
+        );
         let detail = serde_json::json!({ "generation": self.generation, "changes": changes });
-        let note = Note { kind: "config", object: "config", severity: Severity::Info, message, detail: Some(detail) };
+        let note = Note {
+            kind: "config",
+            object: "config",
+            severity: Severity::Info,
+            message,
+            detail: Some(detail),
+        };
         self.note_with(now, note);
     }
 
@@ -226,7 +327,10 @@ impl Controller {
 }
 
 fn stopping() -> ApiError {
-    ApiError::Busy { message: "the daemon is ending".to_owned(), retry_after_ms: 1000 }
+    ApiError::Busy {
+        message: "the daemon is ending".to_owned(),
+        retry_after_ms: 1000,
+    }
 }
 
 const fn is_change(request: &Request) -> bool {

@@ -22,9 +22,19 @@ const PAGE: usize = 1000;
 impl Controller {
     pub(super) fn known(&self, bridge: Option<&str>, port: Option<&str>) -> Result<(), ApiError> {
         if let Some(name) = bridge.filter(|name| !self.config.bridge.contains_key(*name)) {
-            return Err(ApiError::not_found("bridge", name, self.config.bridge.keys().map(String::as_str)));
+            return Err(ApiError::not_found(
+                "bridge",
+                name,
+                self.config.bridge.keys().map(String::as_str),
+            ));
         }
-        let ports = || self.config.port.keys().chain(self.config.host.keys()).map(String::as_str);
+        let ports = || {
+            self.config
+                .port
+                .keys()
+                .chain(self.config.host.keys())
+                .map(String::as_str)
+        };
         match port.filter(|name| !ports().any(|known| known == *name)) {
             Some(name) => Err(ApiError::not_found("port", name, ports())),
             None => Ok(()),
@@ -38,13 +48,14 @@ impl Controller {
         now: Instant,
     ) -> Result<StateReply, ApiError> {
         self.known(bridge, port)?;
-        Ok(StateReply { state: self.state(bridge, port, now) })
+        Ok(StateReply {
+            state: self.state(bridge, port, now),
+        })
     }
 
     pub(super) fn state(&self, bridge: Option<&str>, port: Option<&str>, now: Instant) -> State {
-        let wanted = |of: &str, name: &str| {
-            bridge.is_none_or(|b| b == of) && port.is_none_or(|p| p == name)
-        };
+        let wanted =
+            |of: &str, name: &str| bridge.is_none_or(|b| b == of) && port.is_none_or(|p| p == name);
         let ports = self
             .committed
             .ports
@@ -52,7 +63,9 @@ impl Controller {
             .filter(|(name, port)| wanted(&port.bridge, name))
             .map(|(name, _)| self.port_row(name))
             .collect();
-        let on = port.and_then(|p| self.committed.ports.get(p)).map(|p| p.bridge.as_str());
+        let on = port
+            .and_then(|p| self.committed.ports.get(p))
+            .map(|p| p.bridge.as_str());
         let bridges = self
             .committed
             .bridges
@@ -60,13 +73,19 @@ impl Controller {
             .filter(|name| bridge.is_none_or(|b| b == *name) && on.is_none_or(|b| b == *name))
             .map(|name| self.bridge_row(name))
             .collect();
-        State { generation: self.generation, snapshot_time: self.wall.rfc3339(now), bridges, ports }
+        State {
+            generation: self.generation,
+            snapshot_time: self.wall.rfc3339(now),
+            bridges,
+            ports,
+        }
     }
 
     fn bridge_row(&self, name: &str) -> Bridge {
-        let (Some(config), Some(bridge)) =
-            (self.config.bridge.get(name), self.committed.bridges.get(name))
-        else {
+        let (Some(config), Some(bridge)) = (
+            self.config.bridge.get(name),
+            self.committed.bridges.get(name),
+        ) else {
             return Bridge::default();
         };
         Bridge {
@@ -80,7 +99,12 @@ impl Controller {
             fdb_max: config.fdb_max,
             uplink: config.uplink.clone(),
             protected: config.protected,
-            ports: self.config.members_of(name).into_iter().map(str::to_owned).collect(),
+            ports: self
+                .config
+                .members_of(name)
+                .into_iter()
+                .map(str::to_owned)
+                .collect(),
         }
     }
 
@@ -91,23 +115,37 @@ impl Controller {
         };
         let open = self.actual.ports.get(name);
         let facts = open.map(|port| &port.facts);
-        let link = facts.and_then(|f| f.ifindex).and_then(|i| self.facts.link(i));
+        let link = facts
+            .and_then(|f| f.ifindex)
+            .and_then(|i| self.facts.link(i));
         let link = link.filter(|_| wanted.spec.netns().is_none());
         let config = self.config.port.get(name).cloned().unwrap_or_default();
         let table = self.config.membership_of(name).unwrap_or_default();
-        let fdb = self.committed.bridges.get(&wanted.bridge).map(|b| &b.spec.fdb);
+        let fdb = self
+            .committed
+            .bridges
+            .get(&wanted.bridge)
+            .map(|b| &b.spec.fdb);
         let entries = fdb.map_or(0, |fdb| {
-            let found = fdb.counts_by_port().into_iter().find(|(port, _)| *port == wanted.index);
+            let found = fdb
+                .counts_by_port()
+                .into_iter()
+                .find(|(port, _)| *port == wanted.index);
             found.map_or(0, |(_, count)| count)
         });
-        let mac = link.and_then(|l| l.mac).or(facts.and_then(|f| f.mac)).or(wanted.spec.device.mac);
+        let mac = link
+            .and_then(|l| l.mac)
+            .or_else(|| facts.and_then(|f| f.mac))
+            .or(wanted.spec.device.mac);
         Port {
             name: name.to_owned(),
             bridge: Some(wanted.bridge.clone()),
             bond: None,
             kind: crate::actual::kind_name(&wanted.spec.kind).to_owned(),
             uplink: self.config.uplink_of(name).is_some(),
-            netdev: link.map(|l| l.name.clone()).or_else(|| wanted.spec.device_name().map(str::to_owned)),
+            netdev: link
+                .map(|l| l.name.clone())
+                .or_else(|| wanted.spec.device_name().map(str::to_owned)),
             ifindex: facts.and_then(|f| f.ifindex),
             netns: wanted.spec.netns().map(str::to_owned),
             mac: mac.map(|mac| mac.to_string()),
@@ -132,20 +170,40 @@ impl Controller {
                 mac_limit: config.mac_limit,
             },
             fdb_entries: entries,
-            addresses: wanted.spec.device.addresses.iter().map(ToString::to_string).collect(),
-            owner: Owner { kind: self.owner_of(name) },
+            addresses: wanted
+                .spec
+                .device
+                .addresses
+                .iter()
+                .map(ToString::to_string)
+                .collect(),
+            owner: Owner {
+                kind: self.owner_of(name),
+            },
             since: self.wall.rfc3339(status.since),
         }
     }
 
     fn vlans_of(&self, bridge: &str, table: &Membership) -> PortVlans {
-        let filtering = self.config.bridge.get(bridge).is_some_and(|b| b.vlan_filtering);
-        if filtering { PortVlans::from(table) } else { PortVlans::default() }
+        let filtering = self
+            .config
+            .bridge
+            .get(bridge)
+            .is_some_and(|b| b.vlan_filtering);
+        if filtering {
+            PortVlans::from(table)
+        } else {
+            PortVlans::default()
+        }
     }
 
     fn owner_of(&self, name: &str) -> OwnerKind {
         let saved = self.saved.port.contains_key(name) || self.saved.host.contains_key(name);
-        if saved { OwnerKind::Static } else { OwnerKind::Api }
+        if saved {
+            OwnerKind::Static
+        } else {
+            OwnerKind::Api
+        }
     }
 
     pub(super) fn health(&self, now: Instant) -> HealthReply {
@@ -158,11 +216,18 @@ impl Controller {
                     time: self.wall.rfc3339(status.since),
                     kind: "port-down".to_owned(),
                     object: vswitch_api::text::path(&["port", name]),
-                    severity: if status.state == "lower-down" { Severity::Warning } else { Severity::Error },
+                    severity: if status.state == "lower-down" {
+                        Severity::Warning
+                    } else {
+                        Severity::Error
+                    },
                     message: format!(
                         "port {name} is {}{}",
                         status.state,
-                        status.reason.as_deref().map_or_else(String::new, |r| format!(": {r}"))
+                        status
+                            .reason
+                            .as_deref()
+                            .map_or_else(String::new, |r| format!(": {r}"))
                     ),
                     detail: None,
                 });
@@ -179,7 +244,11 @@ impl Controller {
                 detail: None,
             });
         }
-        let up = self.status.values().filter(|status| status.state == "up").count();
+        let up = self
+            .status
+            .values()
+            .filter(|status| status.state == "up")
+            .count();
         let bridges = self.committed.bridges.values();
         HealthReply {
             health: match problems.is_empty() {
@@ -201,7 +270,12 @@ impl Controller {
     }
 
     /// Entries that are not stale, of one bridge or all, sorted.
-    pub(super) fn fdb_entries(&self, bridge: Option<&str>, port: Option<&str>, now: Instant) -> Vec<FdbEntry> {
+    pub(super) fn fdb_entries(
+        &self,
+        bridge: Option<&str>,
+        port: Option<&str>,
+        now: Instant,
+    ) -> Vec<FdbEntry> {
         let port = port.and_then(|name| self.port_index(name));
         let now_s = now.as_secs_u32();
         let mut rows = Vec::new();
@@ -221,7 +295,8 @@ impl Controller {
                     port: self.port_name(entry.port).unwrap_or("?").to_owned(),
                     kind: fdb_kind(entry.kind),
                     seen_seconds: learned.then(|| u64::from(now_s.saturating_sub(entry.seen))),
-                    used_seconds: (entry.used > 0).then(|| u64::from(now_s.saturating_sub(entry.used))),
+                    used_seconds: (entry.used > 0)
+                        .then(|| u64::from(now_s.saturating_sub(entry.used))),
                     hits: None,
                 });
             }
@@ -232,7 +307,10 @@ impl Controller {
 
     fn is_current(&self, entry: &Entry) -> bool {
         entry.kind != EntryKind::Learned
-            || self.snapshot.port(entry.port).is_some_and(|port| port.epoch == entry.epoch)
+            || self
+                .snapshot
+                .port(entry.port)
+                .is_some_and(|port| port.epoch == entry.epoch)
     }
 
     pub(super) fn fdb_list(&mut self, id: RequestId, list: &FdbList, more: bool, now: Instant) {
@@ -242,16 +320,26 @@ impl Controller {
         let mac = list.mac.as_ref().map(ToString::to_string);
         let mut rows = self.fdb_entries(list.bridge.as_deref(), list.port.as_deref(), now);
         rows.retain(|row| {
-            list.vlan.is_none_or(|vlan| vlan == row.vlan) && mac.as_ref().is_none_or(|mac| *mac == row.mac)
+            list.vlan.is_none_or(|vlan| vlan == row.vlan)
+                && mac.as_ref().is_none_or(|mac| *mac == row.mac)
         });
         if !more {
             let truncated = rows.len() > PAGE;
             rows.truncate(PAGE);
-            return self.streams.answer(id, Ok(FdbPage { entries: rows, truncated }));
+            return self.streams.answer(
+                id,
+                Ok(FdbPage {
+                    entries: rows,
+                    truncated,
+                }),
+            );
         }
         let mut pages: Vec<FdbPage> = rows
             .chunks(PAGE)
-            .map(|chunk| FdbPage { entries: chunk.to_vec(), truncated: false })
+            .map(|chunk| FdbPage {
+                entries: chunk.to_vec(),
+                truncated: false,
+            })
             .collect();
         let last = pages.pop().unwrap_or_default();
         for page in pages {
@@ -263,7 +351,10 @@ impl Controller {
     pub(super) fn fdb_flush(&mut self, flush: &FdbFlush) -> Result<FdbFlushed, ApiError> {
         self.known(flush.bridge.as_deref(), flush.port.as_deref())?;
         let port = flush.port.as_deref().and_then(|name| self.port_index(name));
-        let mac: Option<MacAddr> = flush.mac.as_ref().and_then(|mac| mac.to_string().parse().ok());
+        let mac: Option<MacAddr> = flush
+            .mac
+            .as_ref()
+            .and_then(|mac| mac.to_string().parse().ok());
         let mut flushed = 0;
         for (name, bridge) in &self.view.bridges {
             if flush.bridge.as_ref().is_some_and(|wanted| wanted != name) {
@@ -272,16 +363,28 @@ impl Controller {
             flushed += bridge.spec.fdb.flush(|entry| {
                 entry.kind == EntryKind::Learned
                     && port.is_none_or(|port| port == entry.port)
-                    && flush.vlan.is_none_or(|vlan| vlan == entry.vid.map_or(0, Vid::get))
+                    && flush
+                        .vlan
+                        .is_none_or(|vlan| vlan == entry.vid.map_or(0, Vid::get))
                     && mac.is_none_or(|mac| mac == entry.mac)
             });
         }
-        Ok(FdbFlushed { flushed: flushed as u64 })
+        Ok(FdbFlushed {
+            flushed: flushed as u64,
+        })
     }
 
-    pub(super) fn port_stats(&self, port: Option<&str>, now: Instant) -> Result<PortsReply, ApiError> {
+    pub(super) fn port_stats(
+        &self,
+        port: Option<&str>,
+        now: Instant,
+    ) -> Result<PortsReply, ApiError> {
         self.known(None, port)?;
-        let rows = self.committed.ports.iter().filter(|(name, _)| port.is_none_or(|p| p == *name));
+        let rows = self
+            .committed
+            .ports
+            .iter()
+            .filter(|(name, _)| port.is_none_or(|p| p == *name));
         let ports = rows.map(|(name, wanted)| {
             let totals = self.counters.totals(wanted.index);
             let drops = DropReason::ALL
@@ -304,7 +407,10 @@ impl Controller {
                 drops: drops.collect(),
             }
         });
-        Ok(PortsReply { snapshot_time: self.wall.rfc3339(now), ports: ports.collect() })
+        Ok(PortsReply {
+            snapshot_time: self.wall.rfc3339(now),
+            ports: ports.collect(),
+        })
     }
 
     pub(super) fn drops(
@@ -313,8 +419,13 @@ impl Controller {
         reason: Option<&str>,
         now: Instant,
     ) -> Result<DropsReply, ApiError> {
-        if let Some(name) = reason.filter(|name| DropReason::ALL.iter().all(|r| r.name() != *name)) {
-            return Err(ApiError::not_found("reason", name, DropReason::ALL.iter().map(|r| r.name())));
+        if let Some(name) = reason.filter(|name| DropReason::ALL.iter().all(|r| r.name() != *name))
+        {
+            return Err(ApiError::not_found(
+                "reason",
+                name,
+                DropReason::ALL.iter().map(|r| r.name()),
+            ));
         }
         let mut drops = Vec::new();
         for counters in self.port_stats(port, now)?.ports {
@@ -332,10 +443,17 @@ impl Controller {
             }
         }
         drops.sort_by(|a, b| b.frames.cmp(&a.frames).then_with(|| a.port.cmp(&b.port)));
-        Ok(DropsReply { snapshot_time: self.wall.rfc3339(now), drops })
+        Ok(DropsReply {
+            snapshot_time: self.wall.rfc3339(now),
+            drops,
+        })
     }
 
-    pub(super) fn vlan_stats(&self, stats: &StatsVlans, now: Instant) -> Result<VlansReply, ApiError> {
+    pub(super) fn vlan_stats(
+        &self,
+        stats: &StatsVlans,
+        now: Instant,
+    ) -> Result<VlansReply, ApiError> {
         self.known(stats.bridge.as_deref(), stats.port.as_deref())?;
         let mut vlans = Vec::new();
         for (name, port) in &self.committed.ports {
@@ -343,7 +461,11 @@ impl Controller {
             if other_bridge || stats.port.as_ref().is_some_and(|p| p != name) {
                 continue;
             }
-            for vid in port.counted_vlans.iter().flat_map(vswitch_base::VidSet::iter) {
+            for vid in port
+                .counted_vlans
+                .iter()
+                .flat_map(vswitch_base::VidSet::iter)
+            {
                 let wanted = stats.vlan.is_none_or(|vlan| vlan == vid.get());
                 let Some(totals) = self.counters.vlan(port.index, vid).filter(|_| wanted) else {
                     continue;
@@ -359,7 +481,10 @@ impl Controller {
                 });
             }
         }
-        Ok(VlansReply { snapshot_time: self.wall.rfc3339(now), vlans })
+        Ok(VlansReply {
+            snapshot_time: self.wall.rfc3339(now),
+            vlans,
+        })
     }
 
     pub(super) fn trace(&self, trace: &Trace, now: Instant) -> Result<TraceReply, ApiError> {
@@ -369,8 +494,15 @@ impl Controller {
             return Err(ApiError::not_found("port", &trace.port, std::iter::empty()));
         };
         let pcp = u16::from(trace.pcp.unwrap_or(0) & 7) << 13;
-        let stripped = trace.vlan.map(|vlan| Tag { tpid: Tpid::Dot1q, tci: Tci(pcp | vlan & 0xfff) });
-        let frame = Frame { bytes: &bytes, stripped, offload: VnetHdr::NONE };
+        let stripped = trace.vlan.map(|vlan| Tag {
+            tpid: Tpid::Dot1q,
+            tci: Tci(pcp | vlan & 0xfff),
+        });
+        let frame = Frame {
+            bytes: &bytes,
+            stripped,
+            offload: VnetHdr::NONE,
+        };
         let explained = explain(&self.snapshot, ingress, &frame, now);
         let name = |index: PortIndex| self.port_name(index).unwrap_or("?").to_owned();
         let class = explained.classified;
@@ -378,7 +510,12 @@ impl Controller {
         let mut reply = TraceReply::default();
         let mut add = |stage: &str, object: Option<String>, text: String, reason: Option<&str>| {
             let reason = reason.map(str::to_owned);
-            reply.steps.push(TraceStep { stage: stage.to_owned(), object, text, reason });
+            reply.steps.push(TraceStep {
+                stage: stage.to_owned(),
+                object,
+                text,
+                reason,
+            });
         };
         let mut copies = Vec::new();
         for step in &explained.steps {
@@ -409,7 +546,12 @@ impl Controller {
                         FloodClass::Broadcast => "broadcast: flood",
                         _ => "multicast: flood",
                     };
-                    add("find", class.map(|c| c.dst.to_string()), text.to_owned(), None);
+                    add(
+                        "find",
+                        class.map(|c| c.dst.to_string()),
+                        text.to_owned(),
+                        None,
+                    );
                 }
                 Step::Unknown => {
                     let vlan = vid.map_or_else(String::new, |vid| format!(" in VLAN {vid}"));
@@ -427,15 +569,21 @@ impl Controller {
                 }
                 Step::Out { egress } => {
                     let tag = vid.filter(|_| egress.tagged).map(Vid::get);
-                    let text = tag.map_or_else(|| "untagged".to_owned(), |tag| format!("tagged {tag}"));
+                    let text =
+                        tag.map_or_else(|| "untagged".to_owned(), |tag| format!("tagged {tag}"));
                     add("out", Some(name(egress.port)), text, None);
-                    copies.push(TraceCopy { port: name(egress.port), tag });
+                    copies.push(TraceCopy {
+                        port: name(egress.port),
+                        tag,
+                    });
                 }
                 Step::Skip { port, why } => {
                     let (text, reason) = match why {
                         Skipped::Ingress => ("it came from there", "same-port"),
                         Skipped::Isolated => ("both ports are isolated", "isolated"),
-                        Skipped::FloodOff => ("this kind of traffic is not flooded there", "flood-off"),
+                        Skipped::FloodOff => {
+                            ("this kind of traffic is not flooded there", "flood-off")
+                        }
                         Skipped::Oversize => ("larger than the port's MTU", "tx-oversize"),
                     };
                     add("skip", Some(name(*port)), text.to_owned(), Some(reason));
@@ -446,11 +594,21 @@ impl Controller {
             Verdict::Forward(_) => ("forward", None),
             Verdict::Flood(_) => ("flood", None),
             Verdict::Punt(reason) => {
-                add("punt", Some("the control side".to_owned()), reason.meaning().to_owned(), Some(reason.name()));
+                add(
+                    "punt",
+                    Some("the control side".to_owned()),
+                    reason.meaning().to_owned(),
+                    Some(reason.name()),
+                );
                 ("punt", Some(reason.name()))
             }
             Verdict::Drop(reason) => {
-                add("drop", None, reason.meaning().to_owned(), Some(reason.name()));
+                add(
+                    "drop",
+                    None,
+                    reason.meaning().to_owned(),
+                    Some(reason.name()),
+                );
                 ("drop", Some(reason.name()))
             }
         };
@@ -465,7 +623,10 @@ impl Controller {
             Learned::Known => "known here".to_owned(),
             Learned::New => "new: would be learned here".to_owned(),
             Learned::Moved { from } => {
-                format!("known behind {}: would move here", self.port_name(from).unwrap_or("?"))
+                format!(
+                    "known behind {}: would move here",
+                    self.port_name(from).unwrap_or("?")
+                )
             }
             Learned::Pinned => "configured behind another port: stays there".to_owned(),
             Learned::OwnAddress => "the switch's own address: not learned".to_owned(),
@@ -477,5 +638,9 @@ impl Controller {
 }
 
 const fn direction(reason: DropReason) -> FrameDirection {
-    if reason.is_egress() { FrameDirection::Out } else { FrameDirection::In }
+    if reason.is_egress() {
+        FrameDirection::Out
+    } else {
+        FrameDirection::In
+    }
 }

@@ -93,18 +93,29 @@ impl Streams {
 
     pub(super) fn offer_event(&mut self, event: &Event) {
         let wanted = |w: &&EventWatcher| {
-            w.kinds.as_ref().is_none_or(|kinds| kinds.iter().any(|kind| *kind == event.kind))
+            w.kinds
+                .as_ref()
+                .is_none_or(|kinds| kinds.contains(&event.kind))
         };
         let ids: Vec<RequestId> = self.events.iter().filter(wanted).map(|w| w.id).collect();
         for id in ids {
-            self.continue_with(id, WatchReply { state: None, event: Some(event.clone()) });
+            self.continue_with(
+                id,
+                WatchReply {
+                    state: None,
+                    event: Some(event.clone()),
+                },
+            );
         }
     }
 
     pub(super) fn offer_address(&mut self, event: &FdbEvent) {
         let entry = event.entry.as_ref();
         let wanted = |w: &&AddressWatcher| {
-            let bridge = w.bridge.as_deref().is_none_or(|b| entry.is_some_and(|e| e.bridge == b));
+            let bridge = w
+                .bridge
+                .as_deref()
+                .is_none_or(|b| entry.is_some_and(|e| e.bridge == b));
             let port = w.port.as_deref().is_none_or(|p| {
                 entry.is_some_and(|e| e.port == p) || event.from_port.as_deref() == Some(p)
             });
@@ -122,7 +133,16 @@ impl Streams {
         let ids: Vec<RequestId> = self.addresses.iter().filter(wanted).map(|w| w.id).collect();
         for id in ids {
             let time = String::new();
-            self.continue_with(id, FdbEvent { time, op: None, entry: None, from_port: None, lost });
+            self.continue_with(
+                id,
+                FdbEvent {
+                    time,
+                    op: None,
+                    entry: None,
+                    from_port: None,
+                    lost,
+                },
+            );
         }
     }
 }

@@ -284,6 +284,11 @@ mod tests {
 
     #[test]
     fn the_default_ring_wastes_less_than_a_slot() {
+        let ring = Geometry::new(62, 67_584);
+        assert_eq!(
+            (ring.blocks, ring.per_block, ring.bytes()),
+            (2, 31, 4 << 20)
+        );
         let ring = Geometry::new(31, 67_584);
         assert_eq!(
             (ring.blocks, ring.per_block, ring.bytes()),
