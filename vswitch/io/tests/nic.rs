@@ -186,15 +186,15 @@ fn a_full_ring_counts_its_losses_and_recovers() {
         b.rx[0].receive(&mut batch).expect("receive");
         let seen: Vec<Vec<u8>> = batch.iter().map(|frame| frame.bytes.to_vec()).collect();
         drop(batch);
-        assert_eq!(seen, burst[..31]);
-        assert_eq!(send(&mut *a.tx[0], &burst[40], VnetHdr::NONE), SENT_ONE);
+        assert_eq!(seen, burst[..vswitch_io::RING_SLOTS as usize]);
+        assert_eq!(send(&mut *a.tx[0], &burst[80], VnetHdr::NONE), SENT_ONE);
         let mut batch = vswitch_core::frame::FrameBatch::new();
         b.rx[0].receive(&mut batch).expect("receive");
         assert!(batch.is_empty(), "lent slots are not lent again");
         drop(batch);
         b.rx[0].release();
-        assert_eq!(send(&mut *a.tx[0], &burst[41], VnetHdr::NONE), SENT_ONE);
-        assert_eq!(receive(&mut *b.rx[0], 1, |_| true)[0].bytes, burst[41]);
+        assert_eq!(send(&mut *a.tx[0], &burst[81], VnetHdr::NONE), SENT_ONE);
+        assert_eq!(receive(&mut *b.rx[0], 1, |_| true)[0].bytes, burst[81]);
     });
 }
 
@@ -294,5 +294,30 @@ fn queues_of_one_port_share_its_flows() {
         assert!(counts.iter().all(|&count| count > 0), "{counts:?}");
         assert_eq!(send(&mut *b.tx[1], &frame(60, 1), VnetHdr::NONE), SENT_ONE);
         assert!(receive_for(&mut *b.rx[0], Duration::from_millis(20)).is_empty());
+    });
+}
+
+/// What a full device queue does not take is counted as such, at once, and nothing waits for it.
+#[test]
+fn a_full_device_queue_is_a_counted_drop() {
+    in_namespace(|| {
+        let mut unread = open_tap(&TapSpec::new("t0")).expect("tap");
+        let mut port = open("t0");
+        let bytes = frame(100, 1);
+        let frames: Vec<_> = std::iter::repeat_n(tx_frame(&bytes, VnetHdr::NONE), 3000).collect();
+        let report = port.tx[0].send(&frames);
+        assert_eq!(
+            (report.sent + report.full, report.errors),
+            (3000, 0),
+            "{report:?}"
+        );
+        assert!(report.sent >= 500 && report.full >= 1000, "{report:?}");
+        let came = receive(&mut *unread.rx[0], report.sent as usize, support::ours);
+        assert_eq!(
+            came.len(),
+            report.sent as usize,
+            "what is counted as sent was sent"
+        );
+        assert_eq!(send(&mut *port.tx[0], &bytes, VnetHdr::NONE), SENT_ONE);
     });
 }

@@ -103,12 +103,12 @@ fn frames_are_cut_to_the_snap_length_and_long_texts_at_a_character() {
     assert_eq!(words(&blocks[3].1[..20])[3..], [0, 0]);
 }
 
-/// tcpdump, where it is installed, agrees with the bytes that the other tests look at.
+/// tcpdump and tshark, where they are installed, agree with the bytes that the other tests look at.
 #[test]
-fn tcpdump_reads_the_file() {
+fn tcpdump_and_tshark_read_the_file() {
     let path = std::env::temp_dir().join(format!("vswitch-pcap-{}.pcapng", std::process::id()));
-    let mut writer =
-        PcapWriter::new(std::fs::File::create(&path).expect("create"), 0).expect("write");
+    let file = std::fs::File::create(&path).expect("create");
+    let mut writer = PcapWriter::new(file, 0).expect("write");
     let port = writer.add_interface("eth0").expect("write");
     let mut arp = [0_u8; 42];
     arp[..12].copy_from_slice(&[255, 255, 255, 255, 255, 255, 2, 0, 0, 0, 0, 1]);
@@ -119,10 +119,11 @@ fn tcpdump_reads_the_file() {
         tpid: Tpid::Dot1q,
         tci: Tci(100),
     };
+    let at_ns = 1_700_000_000_123_456_789;
     let seen = Seen {
-        at_ns: 1_700_000_000_123_456_789,
+        at_ns,
         direction: Direction::In,
-        comment: None,
+        comment: Some("drop: vlan"),
     };
     let frame = Frame {
         stripped: Some(tag),
@@ -130,27 +131,40 @@ fn tcpdump_reads_the_file() {
     };
     writer.received(port, &seen, &frame).expect("write");
     writer.flush().expect("write");
-    let read = std::process::Command::new("tcpdump")
-        .args(["-nne", "-r"])
-        .arg(&path)
-        .output();
+    let fields = [
+        "frame.interface_name",
+        "frame.time_epoch",
+        "frame.comment",
+        "vlan.id",
+    ];
+    let mut tshark = std::process::Command::new("tshark");
+    tshark.args(["-T", "fields", "-E", "separator=|"]);
+    for field in fields {
+        tshark.args(["-e", field]);
+    }
+    let mut tcpdump = std::process::Command::new("tcpdump");
+    tcpdump.arg("-nne");
+    let told = [
+        (tcpdump, "vlan 100"),
+        (tshark, "eth0|1700000000.123456789|drop: vlan|100"),
+    ]
+    .map(|(mut tool, wanted)| (tool.arg("-r").arg(&path).output(), wanted));
     std::fs::remove_file(&path).expect("remove");
-    match read {
-        Ok(output) => {
-            let text = String::from_utf8_lossy(&output.stdout);
-            assert!(
-                output.status.success(),
-                "{}",
-                String::from_utf8_lossy(&output.stderr)
-            );
-            assert!(
-                text.contains("vlan 100") && text.contains("who-has 10.0.0.2"),
-                "{text}"
-            );
-        }
-        Err(error) => {
-            assert_eq!(error.kind(), io::ErrorKind::NotFound);
-            eprintln!("NOT TESTED: tcpdump is not installed");
+    for (output, wanted) in told {
+        match output {
+            Ok(output) => {
+                let text = String::from_utf8_lossy(&output.stdout);
+                assert!(
+                    output.status.success(),
+                    "{}",
+                    String::from_utf8_lossy(&output.stderr)
+                );
+                assert!(text.contains(wanted), "{text}");
+            }
+            Err(error) => {
+                assert_eq!(error.kind(), io::ErrorKind::NotFound);
+                eprintln!("NOT TESTED: the tool that would print `{wanted}` is not installed");
+            }
         }
     }
 }
