@@ -151,10 +151,10 @@ fn crates_depend_along_the_arrows() {
         let none = toml::Table::new();
         let dependencies = manifest.get("dependencies").and_then(toml::Value::as_table);
         for name in dependencies.unwrap_or(&none).keys() {
-            if let Some(ours) = name.strip_prefix("vswitch-") {
-                if !may.contains(&ours) {
-                    wrong.push(format!("{dir} on {name}"));
-                }
+            if let Some(ours) = name.strip_prefix("vswitch-")
+                && !may.contains(&ours)
+            {
+                wrong.push(format!("{dir} on {name}"));
             }
         }
     }

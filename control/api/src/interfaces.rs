@@ -38,3 +38,10 @@ pub fn text(interface: &str) -> Option<&'static str> {
         .find(|(name, _)| *name == interface)
         .map(|(_, text)| *text)
 }
+
+#[cfg(test)]
+mod grammar;
+#[cfg(test)]
+mod samples;
+#[cfg(test)]
+mod tests;

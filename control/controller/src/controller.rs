@@ -457,3 +457,6 @@ impl Controller {
         self.streams.offer_event(&event);
     }
 }
+
+#[cfg(test)]
+mod tests;

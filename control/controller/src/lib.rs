@@ -32,6 +32,8 @@ pub mod facts;
 pub mod flaps;
 pub mod plan;
 pub mod registry;
+#[cfg(test)]
+mod testing;
 pub mod wall;
 
 pub use controller::{Controller, Counters, Peer, Reply, RequestId, Settings, VlanTotals};

@@ -215,22 +215,10 @@ fn look(global: &Global, world: &World<'_>) -> Look {
         json: matches!(format, Format::Json | Format::Jsonl),
         headers: !global.no_headers,
         color,
-        ascii: global.ascii || !utf8_locale(),
+        ascii: global.ascii || !world.utf8,
         columns: global.columns.clone(),
         sort: global.sort.clone(),
     }
-}
-
-/// Whether the locale can show drawings; as in setlocale(3), the first of the three that is set.
-fn utf8_locale() -> bool {
-    let set = ["LC_ALL", "LC_CTYPE", "LANG"]
-        .iter()
-        .filter_map(|name| std::env::var(name).ok())
-        .find(|value| !value.is_empty());
-    set.is_some_and(|locale| {
-        let locale = locale.to_ascii_lowercase();
-        locale.contains("utf-8") || locale.contains("utf8")
-    })
 }
 
 /// Help, version, or why the line is wrong.

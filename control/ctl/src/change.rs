@@ -128,13 +128,13 @@ fn parse_value(key: &str, text: &str) -> Result<Value, Failure> {
     }
     let structured = text.starts_with(['[', '{']);
     if VLAN_SET_KEYS.contains(&key) && !structured {
-        return Ok(to_json(&vlan_set(key, text)?));
+        return Ok(to_json(&vlan_set(&format!("option \"{key}\""), text)?));
     }
     if VLAN_KEYS.contains(&key) {
-        return Ok(vid(key, text)?.into());
+        return Ok(vid(&format!("option \"{key}\""), text)?.into());
     }
     if key == "default_pvid" && text != "0" {
-        return Ok(vid(key, text)?.into());
+        return Ok(vid(&format!("option \"{key}\""), text)?.into());
     }
     if key == "addresses" && !structured {
         return Ok(text.split(',').collect());

@@ -258,12 +258,14 @@ impl From<ApiError> for Failure {
         let mut failure = Self::new(exit, &name, error.to_string());
         failure.parameters = parameters;
         match &error {
-            ApiError::NotFound {
-                name, known, kind, ..
-            } => {
+            ApiError::NotFound { name, known, .. } => {
                 let known: Vec<&str> = known.iter().map(String::as_str).collect();
-                let none = format!("no {kind} is there");
-                failure = failure.fact("known", if known.is_empty() { none } else { list(&known) });
+                let text = if known.is_empty() {
+                    "none".to_owned()
+                } else {
+                    list(&known)
+                };
+                failure = failure.fact("known", text);
                 failure.near = nearest(name, known).map(|near| (name.clone(), near.to_owned()));
             }
             ApiError::InvalidConfig { errors } => {

@@ -127,7 +127,7 @@ fn read(
         match word.as_str() {
             "dev" | "brport" => said.port = Some(value()?.clone()),
             "br" => said.bridge = Some(value()?.clone()),
-            "vlan" | "vid" => said.vlan = Some(vid("fdb", value()?)?),
+            "vlan" | "vid" => said.vlan = Some(vid("addresses", value()?)?),
             "master" | "self" | "static" | "permanent" => {} // What they ask for is so anyway.
             word => bare(&mut said, word)?,
         }
@@ -151,7 +151,7 @@ impl Filter {
             said.port.clone_from(&self.port);
         }
         if let Some(text) = &self.vlan {
-            said.vlan = Some(vid("fdb", text)?);
+            said.vlan = Some(vid("addresses", text)?);
         }
         if let Some(text) = &self.mac {
             said.mac = Some(mac(text)?);
@@ -176,7 +176,7 @@ impl Edit {
             said.bridge.clone_from(&self.bridge);
         }
         if let Some(text) = &self.vlan {
-            said.vlan = Some(vid("fdb", text)?);
+            said.vlan = Some(vid("addresses", text)?);
         }
         match said.mac {
             Some(mac) => Ok((mac, said)),

@@ -35,11 +35,32 @@ pub(crate) fn translate(words: &[String]) -> Option<Failure> {
         .collect::<Vec<_>>()
         .join(" ");
     let failure = Failure::usage(format!("\"{said}\" is not a vswctl command"));
-    match meaning(rest)? {
-        Meaning::Use(ours) => Some(failure.help(format!("use: vswctl {ours}"))),
-        Meaning::No(why) => Some(failure.fact("why", why)),
+    let found = match tool {
+        Some("tcpdump" | "ovs-tcpdump") => Some(Meaning::Use(format!(
+            "capture {}",
+            name(rest.first().copied().unwrap_or("PORT"))
+        ))),
+        // `ovs-vsctl show`: the words behind the tool may be ours.
+        Some(_) => meaning(rest).or_else(|| Some(Meaning::Use(own_words(rest)))),
+        None => meaning(rest),
+    };
+    Some(match found? {
+        Meaning::Use(ours) => failure.help(format!("use: vswctl {ours}")),
+        Meaning::No(why) => failure.fact("why", why),
+    })
+}
+
+/// The words, if they begin with a command of ours; else where the commands are listed.
+fn own_words(words: &[&str]) -> String {
+    use clap::CommandFactory as _;
+    let root = crate::args::Cli::command();
+    match words
+        .first()
+        .is_some_and(|word| root.find_subcommand(word).is_some())
+    {
+        true => join(words),
+        false => "--help".to_owned(),
     }
-    .filter(|_| tool.is_some() || !rest.is_empty())
 }
 
 /// Names of tools that people type in front.

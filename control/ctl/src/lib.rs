@@ -63,6 +63,8 @@ pub struct World<'a> {
     pub terminal: bool,
     /// Whether the terminal and the environment (`NO_COLOR`, `CLICOLOR_FORCE`) want colours.
     pub color_wanted: bool,
+    /// Whether the locale shows characters outside ASCII.
+    pub utf8: bool,
     /// Connects to the daemon; [`connect`], or what a test has in its place.
     pub connect: &'a Connect,
 }

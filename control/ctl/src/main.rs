@@ -15,7 +15,20 @@ fn main() -> ExitCode {
         terminal,
         color_wanted: anstream::AutoStream::choice(&std::io::stdout())
             != anstream::ColorChoice::Never,
+        utf8: utf8_locale(),
         connect: &vswctl::connect,
     };
     ExitCode::from(vswctl::run(std::env::args_os(), &mut world).code())
+}
+
+/// Whether the locale can show drawings; as in setlocale(3), the first of the three that is set.
+fn utf8_locale() -> bool {
+    let set = ["LC_ALL", "LC_CTYPE", "LANG"]
+        .iter()
+        .filter_map(|name| std::env::var(name).ok())
+        .find(|value| !value.is_empty());
+    set.is_some_and(|locale| {
+        let locale = locale.to_ascii_lowercase();
+        locale.contains("utf-8") || locale.contains("utf8")
+    })
 }

@@ -437,7 +437,7 @@ mod tests {
         };
         let failure = sample().text(&look).unwrap_err();
         assert_eq!(failure.what, "there is no column \"frame\"");
-        assert_eq!(failure.near.unwrap().1, "frames");
+        assert_eq!(failure.near.as_ref().unwrap().1, "frames");
     }
 
     #[test]

@@ -263,7 +263,7 @@ fn show(args: &Show, session: &mut Session<'_, '_>) -> Result<(), Failure> {
     if said.port.is_none() && !args.words.iter().any(|word| word == "vid") {
         said.port = said.vlans.take();
     }
-    let vid = said.vlans.map(|text| vid("vlan show", &text)).transpose()?;
+    let vid = said.vlans.map(|text| vid("ports", &text)).transpose()?;
     let options = VlanOptions {
         layout: args.layout,
         compress: args.compressvlans || (args.c && args.layout == Layout::Legacy),

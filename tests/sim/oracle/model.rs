@@ -201,7 +201,7 @@ impl Model {
             let given = keys.mac.as_deref().map(mac);
             model
                 .own
-                .push(given.unwrap_or(MacAddr([2, 0, 0, 0, 0xb0, port.to_le_bytes()[0]])));
+                .push(given.unwrap_or_else(|| MacAddr([2, 0, 0, 0, 0xb0, port.to_le_bytes()[0]])));
         }
         model.add(HOST, &scenario.host);
         model.set_bridge(&scenario.bridge);

@@ -6,7 +6,7 @@ use crate::config::{
     Ageing, BridgeConfig, Config, FDB_MAX, HostConfig, PortConfig, PortKind, StaticKind, Timespan,
     Workers, vlans,
 };
-use crate::text::known_hint;
+use crate::text::{known_hint, nearest};
 
 /// Most queues of a port.
 const QUEUES_MAX: u32 = 64;
@@ -110,10 +110,10 @@ fn uplink(config: &Config, name: &str, uplink: &str, found: &mut Found) {
             .iter()
             .filter(|(_, port)| port.kind == PortKind::Nic);
         let nics: Vec<&str> = nics.map(|(name, _)| name.as_str()).collect();
-        let hint = format!(
-            "{}; an uplink is a port of kind nic: [port.{uplink}] kind = \"nic\"",
-            known_hint(uplink, "port of kind nic", &nics)
-        );
+        let mut hint = known_hint(uplink, "port of kind nic", &nics);
+        if nearest(uplink, nics.iter().copied()).is_none() {
+            hint = format!("write [port.{uplink}] with kind = \"nic\"; {hint}");
+        }
         return found.add(&at, format!("there is no port \"{uplink}\""), hint);
     };
     if port.kind != PortKind::Nic {
