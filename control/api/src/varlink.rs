@@ -260,7 +260,7 @@ fn is_false(flag: &bool) -> bool {
 }
 
 /// A flag that a peer may also send as `null`.
-fn flag<'de, D: serde::Deserializer<'de>>(from: D) -> Result<bool, D::Error> {
+pub(crate) fn flag<'de, D: serde::Deserializer<'de>>(from: D) -> Result<bool, D::Error> {
     Option::<bool>::deserialize(from).map(Option::unwrap_or_default)
 }
 

@@ -44,7 +44,9 @@ fn tokens(text: &str) -> Vec<Token> {
     let mut tokens = Vec::new();
     let mut rest = text;
     while let Some(c) = rest.chars().next() {
-        let sign = ["->", "[]", "[string]", "(", ")", ",", ":", "?"].into_iter().find(|sign| rest.starts_with(sign));
+        let sign = ["->", "[]", "[string]", "(", ")", ",", ":", "?"]
+            .into_iter()
+            .find(|sign| rest.starts_with(sign));
         if c == '#' {
             rest = rest.split_once('\n').map_or("", |(_, rest)| rest);
             tokens.push(Token::Comment);
@@ -54,7 +56,9 @@ fn tokens(text: &str) -> Vec<Token> {
             rest = &rest[sign.len()..];
             tokens.push(Token::Sign(sign));
         } else {
-            let end = rest.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_' || c == '.')).unwrap_or(rest.len());
+            let end = rest
+                .find(|c: char| !(c.is_ascii_alphanumeric() || c == '_' || c == '.'))
+                .unwrap_or(rest.len());
             assert!(end > 0, "no token: {:?}", &rest[..rest.len().min(40)]);
             tokens.push(Token::Word(rest[..end].to_owned()));
             rest = &rest[end..];
@@ -110,7 +114,10 @@ impl Parser {
                 "object" => Type::Object,
                 "float" => panic!("interfaces.md §4: no floats"),
                 _ => {
-                    assert!(word.starts_with(|c: char| c.is_ascii_uppercase()), "a type is named in upper case: {word}");
+                    assert!(
+                        word.starts_with(|c: char| c.is_ascii_uppercase()),
+                        "a type is named in upper case: {word}"
+                    );
                     Type::Named(word)
                 }
             },
@@ -127,7 +134,10 @@ impl Parser {
         }
         loop {
             let name = self.word();
-            assert!(name.starts_with(|c: char| c.is_ascii_lowercase()) && !name.contains('.'), "a field in lower case: {name}");
+            assert!(
+                name.starts_with(|c: char| c.is_ascii_lowercase()) && !name.contains('.'),
+                "a field in lower case: {name}"
+            );
             assert!(!name.contains('_'), "wire names are camelCase: {name}");
             if self.peek() == Some(&Token::Sign(":")) {
                 self.sign(":");
@@ -142,8 +152,15 @@ impl Parser {
                 other => panic!(", or ) expected, not {other:?}"),
             }
         }
-        assert!(names.is_empty() || fields.is_empty(), "neither enum nor struct: {names:?}");
-        if fields.is_empty() { Type::Enum(names) } else { Type::Struct(fields) }
+        assert!(
+            names.is_empty() || fields.is_empty(),
+            "neither enum nor struct: {names:?}"
+        );
+        if fields.is_empty() {
+            Type::Enum(names)
+        } else {
+            Type::Struct(fields)
+        }
     }
 
     fn fields(&mut self) -> Fields {
@@ -158,9 +175,14 @@ impl Parser {
 impl Interface {
     /// Reads a text; panics where it is none.
     pub(super) fn parse(text: &str) -> Self {
-        let mut parser = Parser { tokens: tokens(text).into_iter().peekable() };
+        let mut parser = Parser {
+            tokens: tokens(text).into_iter().peekable(),
+        };
         assert_eq!(parser.word(), "interface");
-        let mut interface = Self { name: parser.word(), ..Self::default() };
+        let mut interface = Self {
+            name: parser.word(),
+            ..Self::default()
+        };
         loop {
             let (keyword, commented) = match parser.next() {
                 (None, _) => break,
@@ -178,7 +200,10 @@ impl Interface {
                     let parameters = parser.fields();
                     parser.sign("->");
                     let reply = parser.fields();
-                    interface.methods.insert(name.clone(), (parameters, reply, commented)).is_none()
+                    interface
+                        .methods
+                        .insert(name.clone(), (parameters, reply, commented))
+                        .is_none()
                 }
                 "error" => {
                     let parameters = parser.fields();
@@ -193,13 +218,20 @@ impl Interface {
 
     /// Holds that a value has every field that is not optional, no other, and each of its type.
     pub(super) fn holds(&self, at: &str, fields: &Fields, value: &Value) {
-        let object = value.as_object().unwrap_or_else(|| panic!("{at}: {value} is no object"));
+        let object = value
+            .as_object()
+            .unwrap_or_else(|| panic!("{at}: {value} is no object"));
         for (name, value) in object {
-            let kind = fields.get(name).unwrap_or_else(|| panic!("{at}.{name} is not declared"));
+            let kind = fields
+                .get(name)
+                .unwrap_or_else(|| panic!("{at}.{name} is not declared"));
             self.holds_type(&format!("{at}.{name}"), kind, value);
         }
         for (name, kind) in fields {
-            assert!(object.contains_key(name) || matches!(kind, Type::Maybe(_)), "{at}.{name} is missing and not optional");
+            assert!(
+                object.contains_key(name) || matches!(kind, Type::Maybe(_)),
+                "{at}.{name} is missing and not optional"
+            );
         }
     }
 
@@ -207,18 +239,28 @@ impl Interface {
         match (kind, value) {
             (Type::Bool, Value::Bool(_)) | (Type::String, Value::String(_)) => {}
             (Type::Object, Value::Object(_) | Value::String(_) | Value::Number(_)) => {}
-            (Type::Int, Value::Number(number)) => assert!(number.is_i64() || number.is_u64(), "{at}: {number}"),
-            (Type::Enum(names), Value::String(text)) => assert!(names.contains(text), "{at}: {text} is none of {names:?}"),
+            (Type::Int, Value::Number(number)) => {
+                assert!(number.is_i64() || number.is_u64(), "{at}: {number}");
+            }
+            (Type::Enum(names), Value::String(text)) => {
+                assert!(names.contains(text), "{at}: {text} is none of {names:?}");
+            }
             (Type::Maybe(inner), value) => self.holds_type(at, inner, value),
             (Type::List(inner), Value::Array(items)) => {
-                items.iter().for_each(|item| self.holds_type(&format!("{at}[]"), inner, item));
+                items
+                    .iter()
+                    .for_each(|item| self.holds_type(&format!("{at}[]"), inner, item));
             }
             (Type::Dict(inner), Value::Object(map)) => {
-                map.iter().for_each(|(key, item)| self.holds_type(&format!("{at}[{key}]"), inner, item));
+                map.iter()
+                    .for_each(|(key, item)| self.holds_type(&format!("{at}[{key}]"), inner, item));
             }
             (Type::Struct(fields), value) => self.holds(at, fields, value),
             (Type::Named(name), value) => {
-                let kind = self.types.get(name).unwrap_or_else(|| panic!("{at}: there is no type {name}"));
+                let kind = self
+                    .types
+                    .get(name)
+                    .unwrap_or_else(|| panic!("{at}: there is no type {name}"));
                 self.holds_type(at, kind, value);
             }
             (kind, value) => panic!("{at}: {value} is no {kind:?}"),
@@ -238,9 +280,15 @@ impl Interface {
         let mut found = Vec::new();
         self.types.values().for_each(|kind| walk(kind, &mut found));
         for (parameters, reply, _) in self.methods.values() {
-            parameters.values().chain(reply.values()).for_each(|kind| walk(kind, &mut found));
+            parameters
+                .values()
+                .chain(reply.values())
+                .for_each(|kind| walk(kind, &mut found));
         }
-        self.errors.values().flat_map(|fields| fields.values()).for_each(|kind| walk(kind, &mut found));
+        self.errors
+            .values()
+            .flat_map(|fields| fields.values())
+            .for_each(|kind| walk(kind, &mut found));
         found.retain(|name| !self.types.contains_key(*name));
         found
     }
@@ -250,12 +298,14 @@ impl Interface {
 pub(super) fn broken(at: &str, old: &Type, new: &Type) -> Vec<String> {
     match (old, new) {
         (Type::Struct(old), Type::Struct(new)) => broken_fields(at, old, new),
-        (Type::Maybe(old), Type::Maybe(new)) | (Type::List(old), Type::List(new)) | (Type::Dict(old), Type::Dict(new)) => {
-            broken(at, old, new)
-        }
-        (Type::Enum(old), Type::Enum(new)) => {
-            old.iter().filter(|name| !new.contains(name)).map(|name| format!("{at}: {name} is gone")).collect()
-        }
+        (Type::Maybe(old), Type::Maybe(new))
+        | (Type::List(old), Type::List(new))
+        | (Type::Dict(old), Type::Dict(new)) => broken(at, old, new),
+        (Type::Enum(old), Type::Enum(new)) => old
+            .iter()
+            .filter(|name| !new.contains(name))
+            .map(|name| format!("{at}: {name} is gone"))
+            .collect(),
         _ if old == new => Vec::new(),
         _ => vec![format!("{at}: {old:?} became {new:?}")],
     }

@@ -12,7 +12,10 @@ pub(super) fn parameters(method: &str) -> Value {
     let mac = "02:00:00:00:00:01";
     let change = json!({"expectGeneration": 7, "dryRun": true});
     let with = |mut more: Value| {
-        let (all, change) = (more.as_object_mut().expect("an object"), change.as_object().expect("an object"));
+        let (all, change) = (
+            more.as_object_mut().expect("an object"),
+            change.as_object().expect("an object"),
+        );
         all.extend(change.clone());
         more
     };
@@ -24,21 +27,31 @@ pub(super) fn parameters(method: &str) -> Value {
         "Switch.GetConfig" => json!({"source": "saved"}),
         "Switch.Plan" => json!({"config": {}}),
         "Switch.Apply" => with(json!({"config": {}})),
-        "Switch.AddBridge" | "Switch.AddPort" => with(json!({"name": "x", "config": {"mtu": 1500}, "mayExist": true})),
-        "Switch.SetBridge" | "Switch.SetPort" => with(json!({"name": "x", "config": {"mtu": 1500}})),
+        "Switch.AddBridge" | "Switch.AddPort" => {
+            with(json!({"name": "x", "config": {"mtu": 1500}, "mayExist": true}))
+        }
+        "Switch.SetBridge" | "Switch.SetPort" => {
+            with(json!({"name": "x", "config": {"mtu": 1500}}))
+        }
         "Switch.DelBridge" => with(json!({"name": "x", "cascade": true, "ifExists": true})),
         "Switch.DelPort" => with(json!({"name": "x", "ifExists": true})),
-        "Switch.AddVlan" => with(json!({"port": "p", "first": 5, "last": 9, "pvid": true, "untagged": true})),
+        "Switch.AddVlan" => {
+            with(json!({"port": "p", "first": 5, "last": 9, "pvid": true, "untagged": true}))
+        }
         "Switch.DelVlan" => with(json!({"port": "p", "first": 5, "last": 9})),
         "Fdb.List" | "Fdb.Flush" => json!({"bridge": "b", "port": "p", "vlan": 5, "mac": mac}),
-        "Fdb.Add" => with(json!({"bridge": "b", "mac": mac, "vlan": 5, "port": "p", "kind": "local"})),
+        "Fdb.Add" => {
+            with(json!({"bridge": "b", "mac": mac, "vlan": 5, "port": "p", "kind": "local"}))
+        }
         "Fdb.Del" => with(json!({"bridge": "b", "mac": mac, "vlan": 5})),
         "Fdb.Watch" => json!({"bridge": "b", "port": "p"}),
         "Stats.Ports" => json!({"port": "p"}),
         "Stats.Drops" => json!({"port": "p", "reason": "no-pvid"}),
         "Stats.Vlans" => json!({"bridge": "b", "port": "p", "vlan": 5}),
         "Debug.Trace" => json!({"port": "p", "frameHex": "00", "vlan": 5, "pcp": 7}),
-        "Debug.Capture" => json!({"port": "p", "direction": "out", "snaplen": 96, "drops": true, "limit": 10}),
+        "Debug.Capture" => {
+            json!({"port": "p", "direction": "out", "snaplen": 96, "drops": true, "limit": 10})
+        }
         "Daemon.SetLogLevel" => json!({"level": "debug"}),
         _ => json!({}),
     }
@@ -60,21 +73,42 @@ fn port() -> Port {
         mac: Some(text("02:00:00:00:00:01")),
         reason: Some(text("no carrier")),
         speed_mbps: Some(10_000),
-        vlans: PortVlans { pvid: Some(5), untagged: vec![range], tagged: vec![range] },
-        flags: PortFlags { mac_limit: Some(9), ..PortFlags::default() },
+        vlans: PortVlans {
+            pvid: Some(5),
+            untagged: vec![range],
+            tagged: vec![range],
+        },
+        flags: PortFlags {
+            mac_limit: Some(9),
+            ..PortFlags::default()
+        },
         addresses: vec![text("192.168.10.11/24")],
-        owner: Owner { kind: OwnerKind::Cni },
+        owner: Owner {
+            kind: OwnerKind::Cni,
+        },
         ..Port::default()
     }
 }
 
 fn state() -> State {
-    let bridge = Bridge { uplink: Some(text("eth0")), ports: vec![text("vm1")], ..Bridge::default() };
-    State { bridges: vec![bridge], ports: vec![port()], ..State::default() }
+    let bridge = Bridge {
+        uplink: Some(text("eth0")),
+        ports: vec![text("vm1")],
+        ..Bridge::default()
+    };
+    State {
+        bridges: vec![bridge],
+        ports: vec![port()],
+        ..State::default()
+    }
 }
 
 fn event() -> Event {
-    Event { detail: Some(json!({"port": "vm1"})), severity: Severity::Warning, ..Event::default() }
+    Event {
+        detail: Some(json!({"port": "vm1"})),
+        severity: Severity::Warning,
+        ..Event::default()
+    }
 }
 
 fn change() -> Change {
@@ -88,7 +122,13 @@ fn change() -> Change {
 }
 
 fn entry() -> FdbEntry {
-    FdbEntry { kind: FdbKind::Static, seen_seconds: Some(1), used_seconds: Some(2), hits: Some(3), ..FdbEntry::default() }
+    FdbEntry {
+        kind: FdbKind::Static,
+        seen_seconds: Some(1),
+        used_seconds: Some(2),
+        hits: Some(3),
+        ..FdbEntry::default()
+    }
 }
 
 /// A full and a bare reply of a method, as JSON, each read back as the method's reply type.
@@ -100,33 +140,65 @@ pub(super) fn replies(method: &str) -> [Value; 2] {
     {
         [full, bare].map(|reply| {
             let value = serde_json::to_value(&reply).expect("JSON");
-            assert_eq!(serde_json::from_value::<M::Reply>(value.clone()).expect("the same"), reply, "{}", M::NAME);
+            assert_eq!(
+                serde_json::from_value::<M::Reply>(value.clone()).expect("the same"),
+                reply,
+                "{}",
+                M::NAME
+            );
             value
         })
     }
     use crate::request as r;
-    let changed = ChangeReply { generation: 8, changes: vec![change()] };
+    let changed = ChangeReply {
+        generation: 8,
+        changes: vec![change()],
+    };
     let none = ChangeReply::default;
     match Request::decode(method, &parameters(method)).expect(method) {
         Request::GetInfo(_) => both::<r::GetInfo>(ServiceInfo::current(), ServiceInfo::default()),
         Request::GetInterfaceDescription(_) => {
-            let full = InterfaceDescription { description: text("interface a.b") };
+            let full = InterfaceDescription {
+                description: text("interface a.b"),
+            };
             both::<r::GetInterfaceDescription>(full, InterfaceDescription::default())
         }
         Request::GetHealth(_) => {
-            let full = HealthReply { health: Health::Degraded, problems: vec![event()], ..HealthReply::default() };
+            let full = HealthReply {
+                health: Health::Degraded,
+                problems: vec![event()],
+                ..HealthReply::default()
+            };
             both::<r::GetHealth>(full, HealthReply::default())
         }
-        Request::GetState(_) => both::<r::GetState>(StateReply { state: state() }, StateReply::default()),
-        Request::Watch(_) => {
-            both::<r::Watch>(WatchReply { state: Some(state()), event: Some(event()) }, WatchReply::default())
+        Request::GetState(_) => {
+            both::<r::GetState>(StateReply { state: state() }, StateReply::default())
         }
+        Request::Watch(_) => both::<r::Watch>(
+            WatchReply {
+                state: Some(state()),
+                event: Some(event()),
+            },
+            WatchReply::default(),
+        ),
         Request::GetConfig(_) => {
-            let bare = ConfigReply { config: json!({}), generation: 0 };
-            both::<r::GetConfig>(ConfigReply { config: json!({"daemon": {}}), generation: 7 }, bare)
+            let bare = ConfigReply {
+                config: json!({}),
+                generation: 0,
+            };
+            both::<r::GetConfig>(
+                ConfigReply {
+                    config: json!({"daemon": {}}),
+                    generation: 7,
+                },
+                bare,
+            )
         }
         Request::Plan(_) => {
-            let full = PlanReply { changes: vec![change()], warnings: vec![text("look")] };
+            let full = PlanReply {
+                changes: vec![change()],
+                warnings: vec![text("look")],
+            };
             both::<r::Plan>(full, PlanReply::default())
         }
         Request::Apply(_) => both::<r::Apply>(changed, none()),
@@ -140,40 +212,105 @@ pub(super) fn replies(method: &str) -> [Value; 2] {
         Request::DelVlan(_) => both::<r::DelVlan>(changed, none()),
         Request::FdbAdd(_) => both::<r::FdbAdd>(changed, none()),
         Request::FdbDel(_) => both::<r::FdbDel>(changed, none()),
-        Request::FdbList(_) => {
-            both::<r::FdbList>(FdbPage { entries: vec![entry()], truncated: true }, FdbPage::default())
+        Request::FdbList(_) => both::<r::FdbList>(
+            FdbPage {
+                entries: vec![entry()],
+                truncated: true,
+            },
+            FdbPage::default(),
+        ),
+        Request::FdbFlush(_) => {
+            both::<r::FdbFlush>(FdbFlushed { flushed: 5 }, FdbFlushed::default())
         }
-        Request::FdbFlush(_) => both::<r::FdbFlush>(FdbFlushed { flushed: 5 }, FdbFlushed::default()),
         Request::FdbWatch(_) => {
-            let full = FdbEvent { op: Some(FdbOp::Moved), entry: Some(entry()), from_port: Some(text("vm2")), ..FdbEvent::default() };
+            let full = FdbEvent {
+                op: Some(FdbOp::Moved),
+                entry: Some(entry()),
+                from_port: Some(text("vm2")),
+                ..FdbEvent::default()
+            };
             both::<r::FdbWatch>(full, FdbEvent::default())
         }
         Request::StatsPorts(_) => {
-            let drops = vec![DropCount { direction: FrameDirection::Out, ..DropCount::default() }];
-            let row = PortCounters { bridge: Some(text("br0")), drops, ..PortCounters::default() };
-            both::<r::StatsPorts>(PortsReply { ports: vec![row], ..PortsReply::default() }, PortsReply::default())
+            let drops = vec![DropCount {
+                direction: FrameDirection::Out,
+                ..DropCount::default()
+            }];
+            let row = PortCounters {
+                bridge: Some(text("br0")),
+                drops,
+                ..PortCounters::default()
+            };
+            both::<r::StatsPorts>(
+                PortsReply {
+                    ports: vec![row],
+                    ..PortsReply::default()
+                },
+                PortsReply::default(),
+            )
         }
         Request::StatsDrops(_) => {
-            let full = DropsReply { drops: vec![DropRow::default()], ..DropsReply::default() };
+            let full = DropsReply {
+                drops: vec![DropRow::default()],
+                ..DropsReply::default()
+            };
             both::<r::StatsDrops>(full, DropsReply::default())
         }
         Request::StatsVlans(_) => {
-            let row = VlanCounters { port: Some(text("vm1")), ..VlanCounters::default() };
-            both::<r::StatsVlans>(VlansReply { vlans: vec![row], ..VlansReply::default() }, VlansReply::default())
+            let row = VlanCounters {
+                port: Some(text("vm1")),
+                ..VlanCounters::default()
+            };
+            both::<r::StatsVlans>(
+                VlansReply {
+                    vlans: vec![row],
+                    ..VlansReply::default()
+                },
+                VlansReply::default(),
+            )
         }
         Request::Trace(_) => {
-            let step = TraceStep { object: Some(text("vm1")), reason: Some(text("no-pvid")), ..TraceStep::default() };
-            let copies = vec![TraceCopy { port: text("vm2"), tag: Some(100) }];
-            let full = TraceReply { steps: vec![step], reason: Some(text("no-pvid")), copies, ..TraceReply::default() };
+            let step = TraceStep {
+                object: Some(text("vm1")),
+                reason: Some(text("no-pvid")),
+                ..TraceStep::default()
+            };
+            let copies = vec![TraceCopy {
+                port: text("vm2"),
+                tag: Some(100),
+            }];
+            let full = TraceReply {
+                steps: vec![step],
+                reason: Some(text("no-pvid")),
+                copies,
+                ..TraceReply::default()
+            };
             both::<r::Trace>(full, TraceReply::default())
         }
         Request::Capture(_) => {
-            let frame = CapturedFrame { verdict: Some(text("drop")), reason: Some(text("no-pvid")), ..CapturedFrame::default() };
-            both::<r::Capture>(CaptureReply { frames: vec![frame], lost: 1 }, CaptureReply::default())
+            let frame = CapturedFrame {
+                verdict: Some(text("drop")),
+                reason: Some(text("no-pvid")),
+                ..CapturedFrame::default()
+            };
+            both::<r::Capture>(
+                CaptureReply {
+                    frames: vec![frame],
+                    lost: 1,
+                },
+                CaptureReply::default(),
+            )
         }
         Request::DaemonGetInfo(_) => {
-            let worker = WorkerInfo { cpu: Some(1), ..WorkerInfo::default() };
-            let full = DaemonInfo { workers: vec![worker], state_dir: Some(text("/run/vswitch")), ..DaemonInfo::default() };
+            let worker = WorkerInfo {
+                cpu: Some(1),
+                ..WorkerInfo::default()
+            };
+            let full = DaemonInfo {
+                workers: vec![worker],
+                state_dir: Some(text("/run/vswitch")),
+                ..DaemonInfo::default()
+            };
             both::<r::DaemonGetInfo>(full, DaemonInfo::default())
         }
         Request::SetLogLevel(_) => both::<r::SetLogLevel>(Done {}, Done {}),

@@ -10,7 +10,10 @@ use crate::error::ApiError;
 use crate::request::Request;
 
 fn interfaces() -> BTreeMap<String, Interface> {
-    TEXTS.iter().map(|(name, text)| ((*name).to_owned(), Interface::parse(text))).collect()
+    TEXTS
+        .iter()
+        .map(|(name, text)| ((*name).to_owned(), Interface::parse(text)))
+        .collect()
 }
 
 #[test]
@@ -22,7 +25,12 @@ fn the_texts_are_varlink_and_every_method_has_its_comment() {
             assert!(commented, "{name}.{method} says nothing about itself");
         }
         let text = text(&name).expect("served");
-        assert!(text.starts_with('#') && text.ends_with('\n') && text.lines().all(|line| !line.ends_with(' ')), "{name}");
+        assert!(
+            text.starts_with('#')
+                && text.ends_with('\n')
+                && text.lines().all(|line| !line.ends_with(' ')),
+            "{name}"
+        );
     }
     assert_eq!(text("io.vswitch.None"), None);
 }
@@ -31,9 +39,17 @@ fn the_texts_are_varlink_and_every_method_has_its_comment() {
 fn every_method_is_a_request_and_every_request_a_method() {
     let declared: BTreeSet<String> = interfaces()
         .iter()
-        .flat_map(|(name, interface)| interface.methods.keys().map(move |method| format!("{name}.{method}")))
+        .flat_map(|(name, interface)| {
+            interface
+                .methods
+                .keys()
+                .map(move |method| format!("{name}.{method}"))
+        })
         .collect();
-    let decoded: BTreeSet<String> = Request::METHODS.iter().map(|method| (*method).to_owned()).collect();
+    let decoded: BTreeSet<String> = Request::METHODS
+        .iter()
+        .map(|method| (*method).to_owned())
+        .collect();
     assert_eq!(declared, decoded);
     assert_eq!(Request::METHODS.len(), decoded.len(), "a method twice");
 }
@@ -46,19 +62,34 @@ fn requests_have_the_declared_parameters() {
         let (declared, _, _) = &interfaces[interface].methods[name];
         let full = samples::parameters(method);
         let names: BTreeSet<&String> = full.as_object().expect("an object").keys().collect();
-        assert_eq!(names, declared.keys().collect(), "{method}: the sample has every parameter");
+        assert_eq!(
+            names,
+            declared.keys().collect(),
+            "{method}: the sample has every parameter"
+        );
         interfaces[interface].holds(method, declared, &full);
         let request = Request::decode(method, &full).expect(method);
-        assert_eq!(request.parameters(), full, "{method}: all are read and written");
+        assert_eq!(
+            request.parameters(),
+            full,
+            "{method}: all are read and written"
+        );
         for (parameter, kind) in declared {
             let mut less = full.clone();
             less.as_object_mut().expect("an object").remove(parameter);
             let optional = matches!(kind, Type::Maybe(_));
-            assert_eq!(Request::decode(method, &less).is_ok(), optional, "{method}: {parameter} optional");
+            assert_eq!(
+                Request::decode(method, &less).is_ok(),
+                optional,
+                "{method}: {parameter} optional"
+            );
             if optional {
                 less[parameter] = serde_json::Value::Null;
                 let null = Request::decode(method, &less);
-                assert!(null.is_ok(), "{method}: {parameter} null is as if it were not there: {null:?}");
+                assert!(
+                    null.is_ok(),
+                    "{method}: {parameter} null is as if it were not there: {null:?}"
+                );
             }
         }
     }
@@ -73,7 +104,11 @@ fn replies_have_the_declared_fields() {
         let [full, bare] = samples::replies(method);
         interfaces[interface].holds(method, declared, &full);
         let names: BTreeSet<&String> = full.as_object().expect("an object").keys().collect();
-        assert_eq!(names, declared.keys().collect(), "{method}: the full sample has every field");
+        assert_eq!(
+            names,
+            declared.keys().collect(),
+            "{method}: the full sample has every field"
+        );
         interfaces[interface].holds(&format!("{method}, bare"), declared, &bare);
     }
 }
@@ -83,19 +118,64 @@ fn errors() -> Vec<ApiError> {
     let (text, hint) = (String::new, || Some(String::new()));
     vec![
         ApiError::InterfaceNotFound { interface: text() },
-        ApiError::MethodNotFound { method: text(), hint: hint() },
+        ApiError::MethodNotFound {
+            method: text(),
+            hint: hint(),
+        },
         ApiError::MethodNotImplemented { method: text() },
-        ApiError::InvalidParameter { parameter: text(), message: text(), hint: hint() },
-        ApiError::PermissionDenied { message: text(), hint: hint() },
+        ApiError::InvalidParameter {
+            parameter: text(),
+            message: text(),
+            hint: hint(),
+        },
+        ApiError::PermissionDenied {
+            message: text(),
+            hint: hint(),
+        },
         ApiError::ExpectedMore {},
-        ApiError::NotFound { kind: text(), name: text(), known: vec![text()], hint: hint() },
-        ApiError::AlreadyExists { kind: text(), name: text(), hint: hint() },
-        ApiError::InUse { kind: text(), name: text(), users: vec![text()], hint: hint() },
-        ApiError::Protected { kind: text(), name: text(), reason: text(), hint: hint() },
-        ApiError::InvalidConfig { errors: vec![ConfigError::new("a", "b").hint("c")] },
-        ApiError::Conflict { message: text(), expect_generation: Some(1), generation: 2, hint: hint() },
-        ApiError::Busy { message: text(), retry_after_ms: 5 },
-        ApiError::SystemError { operation: text(), object: text(), errno: 5, errno_name: text(), hint: hint() },
+        ApiError::NotFound {
+            kind: text(),
+            name: text(),
+            known: vec![text()],
+            hint: hint(),
+        },
+        ApiError::AlreadyExists {
+            kind: text(),
+            name: text(),
+            hint: hint(),
+        },
+        ApiError::InUse {
+            kind: text(),
+            name: text(),
+            users: vec![text()],
+            hint: hint(),
+        },
+        ApiError::Protected {
+            kind: text(),
+            name: text(),
+            reason: text(),
+            hint: hint(),
+        },
+        ApiError::InvalidConfig {
+            errors: vec![ConfigError::new("a", "b").hint("c")],
+        },
+        ApiError::Conflict {
+            message: text(),
+            expect_generation: Some(1),
+            generation: 2,
+            hint: hint(),
+        },
+        ApiError::Busy {
+            message: text(),
+            retry_after_ms: 5,
+        },
+        ApiError::SystemError {
+            operation: text(),
+            object: text(),
+            errno: 5,
+            errno_name: text(),
+            hint: hint(),
+        },
     ]
 }
 
@@ -106,14 +186,24 @@ fn errors_have_the_declared_parameters() {
     for error in errors() {
         let (qualified, parameters) = error.to_wire();
         let (interface, name) = qualified.rsplit_once('.').expect("qualified");
-        let declared = interfaces[interface].errors.get(name).unwrap_or_else(|| panic!("{qualified} is not declared"));
+        let declared = interfaces[interface]
+            .errors
+            .get(name)
+            .unwrap_or_else(|| panic!("{qualified} is not declared"));
         interfaces[interface].holds(&qualified, declared, &parameters);
-        assert_eq!(parameters.as_object().expect("an object").len(), declared.len(), "{qualified}");
+        assert_eq!(
+            parameters.as_object().expect("an object").len(),
+            declared.len(),
+            "{qualified}"
+        );
         seen.insert(qualified);
     }
-    let declared = interfaces
-        .iter()
-        .flat_map(|(name, interface)| interface.errors.keys().map(move |error| format!("{name}.{error}")));
+    let declared = interfaces.iter().flat_map(|(name, interface)| {
+        interface
+            .errors
+            .keys()
+            .map(move |error| format!("{name}.{error}"))
+    });
     assert_eq!(declared.collect::<BTreeSet<_>>(), seen);
 }
 
@@ -137,18 +227,37 @@ fn nothing_released_is_lost() {
         };
         lost.extend(losses(&old, &new));
     }
-    assert!(lost.is_empty(), "a breaking change needs a new interface name:\n{}", lost.join("\n"));
+    assert!(
+        lost.is_empty(),
+        "a breaking change needs a new interface name:\n{}",
+        lost.join("\n")
+    );
 }
 
 fn losses(old: &Interface, new: &Interface) -> Vec<String> {
     let mut lost = Vec::new();
-    let mut gone = |kind: &str, name: &str| lost.push(format!("{kind} {}.{name} is gone", old.name));
+    let mut gone =
+        |kind: &str, name: &str| lost.push(format!("{kind} {}.{name} is gone", old.name));
     let missing = |present: bool| !present;
-    old.types.keys().filter(|name| missing(new.types.contains_key(*name))).for_each(|name| gone("type", name));
-    old.methods.keys().filter(|name| missing(new.methods.contains_key(*name))).for_each(|name| gone("method", name));
-    old.errors.keys().filter(|name| missing(new.errors.contains_key(*name))).for_each(|name| gone("error", name));
+    old.types
+        .keys()
+        .filter(|name| missing(new.types.contains_key(*name)))
+        .for_each(|name| gone("type", name));
+    old.methods
+        .keys()
+        .filter(|name| missing(new.methods.contains_key(*name)))
+        .for_each(|name| gone("method", name));
+    old.errors
+        .keys()
+        .filter(|name| missing(new.errors.contains_key(*name)))
+        .for_each(|name| gone("error", name));
     for (name, kind) in &old.types {
-        lost.extend(new.types.get(name).into_iter().flat_map(|now| broken(name, kind, now)));
+        lost.extend(
+            new.types
+                .get(name)
+                .into_iter()
+                .flat_map(|now| broken(name, kind, now)),
+        );
     }
     for (name, (parameters, reply, _)) in &old.methods {
         if let Some((now, now_reply, _)) = new.methods.get(name) {
@@ -157,7 +266,12 @@ fn losses(old: &Interface, new: &Interface) -> Vec<String> {
         }
     }
     for (name, parameters) in &old.errors {
-        lost.extend(new.errors.get(name).into_iter().flat_map(|now| broken_fields(name, parameters, now)));
+        lost.extend(
+            new.errors
+                .get(name)
+                .into_iter()
+                .flat_map(|now| broken_fields(name, parameters, now)),
+        );
     }
     lost
 }
@@ -171,9 +285,21 @@ fn breaking_changes_are_seen() {
         assert!(base.contains(from), "{from}");
         losses(&old, &Interface::parse(&base.replace(from, to))).len()
     };
-    assert_eq!(after("x: int", "x: int, y: ?int"), 0, "an optional field may come");
-    assert_eq!(after("error E", "error F (a: int)\nerror E"), 0, "an error may come");
-    assert_eq!(after("(one, two)", "(one, two, three)"), 0, "a name may come");
+    assert_eq!(
+        after("x: int", "x: int, y: ?int"),
+        0,
+        "an optional field may come"
+    );
+    assert_eq!(
+        after("error E", "error F (a: int)\nerror E"),
+        0,
+        "an error may come"
+    );
+    assert_eq!(
+        after("(one, two)", "(one, two, three)"),
+        0,
+        "a name may come"
+    );
     for (from, to) in [
         ("x: int", "x: string"),
         ("x: int, ", ""),
@@ -192,9 +318,17 @@ fn breaking_changes_are_seen() {
 #[test]
 fn the_grammar_refuses_what_is_no_varlink() {
     for bad in [
-        "", "interface", "interface a.b\nmethod M() -> ", "interface a.b\nmethod M() -> (a)x", "interface a.b\ntype T (a: , b)",
-        "interface a.b\ntype T (a: int, b)", "interface a.b\nmethod M() (a: int)", "interface a.b\ntype T (A: int)",
-        "interface a.b\ntype T (a: ??int)", "interface a.b\nerror E (a: int)\nerror E (a: int)", "interface a.b\n%",
+        "",
+        "interface",
+        "interface a.b\nmethod M() -> ",
+        "interface a.b\nmethod M() -> (a)x",
+        "interface a.b\ntype T (a: , b)",
+        "interface a.b\ntype T (a: int, b)",
+        "interface a.b\nmethod M() (a: int)",
+        "interface a.b\ntype T (A: int)",
+        "interface a.b\ntype T (a: ??int)",
+        "interface a.b\nerror E (a: int)\nerror E (a: int)",
+        "interface a.b\n%",
     ] {
         let parsed = std::panic::catch_unwind(|| Interface::parse(bad));
         assert!(parsed.is_err(), "{bad:?}");

@@ -8,6 +8,7 @@ use serde_json::Value;
 use crate::config::{Config, ConfigError, StaticKind, VlanRange, tree};
 use crate::error::ApiError;
 use crate::types::{CaptureDirection, ConfigSource};
+use crate::varlink::flag;
 
 /// Declares parameter structs with what all of them have.
 macro_rules! params {
@@ -79,7 +80,7 @@ params! {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         expect_generation: Option<u64>,
         /// Change nothing; say what would be changed.
-        #[serde(default, skip_serializing_if = "is_false")]
+        #[serde(default, skip_serializing_if = "is_false", deserialize_with = "flag")]
         dry_run: bool,
     }
 
@@ -91,13 +92,13 @@ params! {
         #[serde(default, skip_serializing_if = "Value::is_null")]
         config: Value,
         /// Whether it is no error if it is there already with these options.
-        #[serde(default, skip_serializing_if = "is_false")]
+        #[serde(default, skip_serializing_if = "is_false", deserialize_with = "flag")]
         may_exist: bool,
         /// Refuse if the present generation is another.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         expect_generation: Option<u64>,
         /// Change nothing; say what would be changed.
-        #[serde(default, skip_serializing_if = "is_false")]
+        #[serde(default, skip_serializing_if = "is_false", deserialize_with = "flag")]
         dry_run: bool,
     }
 
@@ -111,7 +112,7 @@ params! {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         expect_generation: Option<u64>,
         /// Change nothing; say what would be changed.
-        #[serde(default, skip_serializing_if = "is_false")]
+        #[serde(default, skip_serializing_if = "is_false", deserialize_with = "flag")]
         dry_run: bool,
     }
 
@@ -120,16 +121,16 @@ params! {
         /// The bridge.
         name: String,
         /// Whether its ports and host ports go with it.
-        #[serde(default, skip_serializing_if = "is_false")]
+        #[serde(default, skip_serializing_if = "is_false", deserialize_with = "flag")]
         cascade: bool,
         /// Whether it is no error if it is not there.
-        #[serde(default, skip_serializing_if = "is_false")]
+        #[serde(default, skip_serializing_if = "is_false", deserialize_with = "flag")]
         if_exists: bool,
         /// Refuse if the present generation is another.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         expect_generation: Option<u64>,
         /// Change nothing; say what would be changed.
-        #[serde(default, skip_serializing_if = "is_false")]
+        #[serde(default, skip_serializing_if = "is_false", deserialize_with = "flag")]
         dry_run: bool,
     }
 
@@ -141,13 +142,13 @@ params! {
         #[serde(default, skip_serializing_if = "Value::is_null")]
         config: Value,
         /// Whether it is no error if it is there already with these options.
-        #[serde(default, skip_serializing_if = "is_false")]
+        #[serde(default, skip_serializing_if = "is_false", deserialize_with = "flag")]
         may_exist: bool,
         /// Refuse if the present generation is another.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         expect_generation: Option<u64>,
         /// Change nothing; say what would be changed.
-        #[serde(default, skip_serializing_if = "is_false")]
+        #[serde(default, skip_serializing_if = "is_false", deserialize_with = "flag")]
         dry_run: bool,
     }
 
@@ -161,7 +162,7 @@ params! {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         expect_generation: Option<u64>,
         /// Change nothing; say what would be changed.
-        #[serde(default, skip_serializing_if = "is_false")]
+        #[serde(default, skip_serializing_if = "is_false", deserialize_with = "flag")]
         dry_run: bool,
     }
 
@@ -170,13 +171,13 @@ params! {
         /// The port, or the host port.
         name: String,
         /// Whether it is no error if it is not there.
-        #[serde(default, skip_serializing_if = "is_false")]
+        #[serde(default, skip_serializing_if = "is_false", deserialize_with = "flag")]
         if_exists: bool,
         /// Refuse if the present generation is another.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         expect_generation: Option<u64>,
         /// Change nothing; say what would be changed.
-        #[serde(default, skip_serializing_if = "is_false")]
+        #[serde(default, skip_serializing_if = "is_false", deserialize_with = "flag")]
         dry_run: bool,
     }
 
@@ -190,16 +191,16 @@ params! {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         last: Option<u16>,
         /// Whether untagged frames enter this VLAN; not for a range.
-        #[serde(default, skip_serializing_if = "is_false")]
+        #[serde(default, skip_serializing_if = "is_false", deserialize_with = "flag")]
         pvid: bool,
         /// Whether its frames leave without a tag.
-        #[serde(default, skip_serializing_if = "is_false")]
+        #[serde(default, skip_serializing_if = "is_false", deserialize_with = "flag")]
         untagged: bool,
         /// Refuse if the present generation is another.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         expect_generation: Option<u64>,
         /// Change nothing; say what would be changed.
-        #[serde(default, skip_serializing_if = "is_false")]
+        #[serde(default, skip_serializing_if = "is_false", deserialize_with = "flag")]
         dry_run: bool,
     }
 
@@ -216,7 +217,7 @@ params! {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         expect_generation: Option<u64>,
         /// Change nothing; say what would be changed.
-        #[serde(default, skip_serializing_if = "is_false")]
+        #[serde(default, skip_serializing_if = "is_false", deserialize_with = "flag")]
         dry_run: bool,
     }
 
@@ -255,7 +256,7 @@ params! {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         expect_generation: Option<u64>,
         /// Change nothing; say what would be changed.
-        #[serde(default, skip_serializing_if = "is_false")]
+        #[serde(default, skip_serializing_if = "is_false", deserialize_with = "flag")]
         dry_run: bool,
     }
 
@@ -272,7 +273,7 @@ params! {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         expect_generation: Option<u64>,
         /// Change nothing; say what would be changed.
-        #[serde(default, skip_serializing_if = "is_false")]
+        #[serde(default, skip_serializing_if = "is_false", deserialize_with = "flag")]
         dry_run: bool,
     }
 
@@ -358,7 +359,7 @@ params! {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         snaplen: Option<u32>,
         /// Only dropped frames.
-        #[serde(default, skip_serializing_if = "is_false")]
+        #[serde(default, skip_serializing_if = "is_false", deserialize_with = "flag")]
         drops: bool,
         /// End after this many frames.
         #[serde(default, skip_serializing_if = "Option::is_none")]
