@@ -4,6 +4,7 @@
 //! writes them anew, to be reviewed as a diff.
 
 mod replies;
+mod terminal;
 
 use std::cell::RefCell;
 use std::ffi::OsString;
@@ -440,91 +441,6 @@ fn ranges_follow_each_other() {
         .map(|(_, parameters)| parameters["expectGeneration"].clone())
         .collect();
     assert_eq!(generations, [Value::Null, 43.into(), 43.into()]);
-}
-
-/// A reader that goes away ends even `--watch` quietly.
-#[test]
-fn a_broken_pipe_ends_quietly() {
-    struct Gone;
-    impl std::io::Write for Gone {
-        fn write(&mut self, _: &[u8]) -> std::io::Result<usize> {
-            Err(std::io::ErrorKind::BrokenPipe.into())
-        }
-        fn flush(&mut self) -> std::io::Result<()> {
-            Ok(())
-        }
-    }
-    for line in [
-        "show",
-        "show -w",
-        "monitor",
-        "capture vm-db",
-        "capture vm-db -w -",
-        "fdb watch",
-        "completion bash",
-        "--help",
-    ] {
-        let mut err = Vec::new();
-        let connect = |_: &Path| Ok(Box::new(Canned(Calls::default())) as Box<dyn Link>);
-        let mut world = World {
-            out: &mut Gone,
-            err: &mut err,
-            terminal: false,
-            color_wanted: false,
-            utf8: false,
-            connect: &connect,
-        };
-        let exit = run(
-            std::iter::once("vswctl".into()).chain(split(line)),
-            &mut world,
-        );
-        assert_eq!(
-            (exit, String::from_utf8(err).unwrap().as_str()),
-            (Exit::Done, ""),
-            "{line}"
-        );
-    }
-}
-
-/// `--watch` prints again; rates come from the difference of two answers.
-#[test]
-fn watching_tells_rates() {
-    struct Enough(Vec<u8>, usize);
-    impl std::io::Write for Enough {
-        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-            if self.1 == 0 {
-                return Err(std::io::ErrorKind::BrokenPipe.into());
-            }
-            self.1 -= 1;
-            self.0.extend_from_slice(bytes);
-            Ok(bytes.len())
-        }
-        fn flush(&mut self) -> std::io::Result<()> {
-            Ok(())
-        }
-    }
-    replies::clock::reset();
-    let mut out = Enough(Vec::new(), 2);
-    let mut err = Vec::new();
-    let connect = |_: &Path| Ok(Box::new(Canned(Calls::default())) as Box<dyn Link>);
-    let mut world = World {
-        out: &mut out,
-        err: &mut err,
-        terminal: false,
-        color_wanted: false,
-        utf8: false,
-        connect: &connect,
-    };
-    let exit = run(split("vswctl drops -w --interval 1"), &mut world);
-    assert_eq!(exit, Exit::Done);
-    let text = String::from_utf8(out.0).unwrap();
-    let looks: Vec<&str> = text.split("\n\n").collect();
-    assert_eq!(looks.len(), 2, "{text}");
-    assert!(!looks[0].contains("RATE"), "{text}");
-    assert!(
-        looks[1].contains("RATE") && looks[1].contains("50 pps"),
-        "{text}"
-    );
 }
 
 #[test]

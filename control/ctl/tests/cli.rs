@@ -56,12 +56,26 @@ fn vswctl(socket: &Path, words: &[&str]) -> Command {
     command
 }
 
+/// A program that was just copied can be "busy" while another test's child still holds its
+/// descriptor between fork and exec: a moment later it is not.
+fn output(command: &mut Command) -> Output {
+    for _ in 0..100 {
+        match command.output() {
+            Err(error) if error.kind() == std::io::ErrorKind::ExecutableFileBusy => {
+                std::thread::sleep(std::time::Duration::from_millis(20));
+            }
+            other => return other.unwrap(),
+        }
+    }
+    command.output().unwrap()
+}
+
 fn run(mut command: Command) -> (i32, String, String) {
     let Output {
         status,
         stdout,
         stderr,
-    } = command.output().unwrap();
+    } = output(&mut command);
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
     (
         status.code().expect("ended by itself"),
