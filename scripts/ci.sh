@@ -4,7 +4,7 @@
 #   scripts/ci.sh all                all steps below, in this order
 #   scripts/ci.sh packages           install the Debian packages that the tests use (root)
 #   scripts/ci.sh fmt | lint         formatting; clippy with warnings as errors
-#   scripts/ci.sh test               unit, property, sim, conformance, tidy (no privileges)
+#   scripts/ci.sh test               unit, property, sim, tidy (no privileges)
 #   scripts/ci.sh netns              real devices in namespaces (root)
 #   scripts/ci.sh oracle             a real kernel bridge still does what was recorded (User-mode Linux)
 #   scripts/ci.sh demo               the demonstration, start to end (root)
@@ -42,7 +42,7 @@ run_lint() { cargo clippy --workspace --all-targets --quiet -- -D warnings; }
 run_test() {
   cargo test --workspace --quiet --lib --bins
   cargo test --quiet -p vswctl -p vswitch-api -p vswitch-controller -p vswitch-core -p vswitch-lacp
-  cargo test --quiet -p vswitch-tests --test sim --test conformance --test tidy
+  cargo test --quiet -p vswitch-tests --test sim --test tidy
 }
 run_netns() {
   need_root netns

@@ -30,6 +30,8 @@ struct List {
 pub(super) struct Order {
     links: Box<[Link]>,
     lists: Box<[List]>,
+    /// One more than the largest port that ever had an entry: no list from here on has any.
+    ports: usize,
     total: u32,
 }
 
@@ -50,6 +52,7 @@ impl Order {
         Self {
             links: vec![link; slots].into_boxed_slice(),
             lists: vec![list; ports].into_boxed_slice(),
+            ports: 0,
             total: 0,
         }
     }
@@ -87,6 +90,7 @@ impl Order {
         }
         list.tail = slot.0;
         list.len += 1;
+        self.ports = self.ports.max(port.index() + 1);
         self.total += 1;
     }
 
@@ -131,7 +135,9 @@ impl Order {
         now_s: u32,
         seen_s: impl Fn(SlotIndex) -> u32,
     ) -> Option<SlotIndex> {
-        let (port, _) = (0u16..).zip(&self.lists).max_by_key(|(_, list)| list.len)?;
+        let (port, _) = (0u16..)
+            .zip(&self.lists[..self.ports])
+            .max_by_key(|(_, list)| list.len)?;
         let port = PortIndex(port);
         for _ in 0..SECOND_CHANCES {
             let head = self.head(port)?;

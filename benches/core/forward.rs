@@ -1,0 +1,162 @@
+//! ns per frame through a worker: hit, tag rewrite and flood, with tables of several sizes.
+//!
+//! Frames come from memory and go nowhere, so the numbers are the four passes and nothing else. The
+//! addresses asked for are spread over the whole table. Zero allocations per batch is asserted.
+
+use std::io;
+use std::os::fd::RawFd;
+use std::sync::Arc;
+use vswitch_base::{BridgeIndex, EtherType, Generation, Instant, MacAddr, PortIndex, Vid};
+use vswitch_benches::measure;
+use vswitch_core::counters::PortCounters;
+use vswitch_core::fdb::{Fdb, Source};
+use vswitch_core::frame::{BATCH_MAX, Frame, FrameBatch, TxFrame};
+use vswitch_core::mailbox::{WorkerCommand, mailbox};
+use vswitch_core::port::{PortRx, PortTx, TxCaps, TxReport};
+use vswitch_core::snapshot::{BridgeSpec, PortView, SnapshotBuilder};
+use vswitch_core::testing::{frame, station, vid};
+use vswitch_core::worker::{Outbox, Worker};
+
+const BR: BridgeIndex = BridgeIndex(0);
+/// Frames that the source repeats: enough that a table is asked all over.
+const POOL: usize = 65_536;
+const LEN: usize = 60;
+
+/// Lends the next batch of the pool, for ever.
+#[derive(Debug)]
+struct Source64 {
+    pool: Vec<u8>,
+    at: usize,
+}
+
+impl PortRx for Source64 {
+    fn receive<'a>(&'a mut self, batch: &mut FrameBatch<'a>) -> io::Result<()> {
+        let from = self.at;
+        self.at = (from + BATCH_MAX * LEN) % self.pool.len();
+        batch.extend(
+            self.pool[from..from + BATCH_MAX * LEN]
+                .chunks_exact(LEN)
+                .map(Frame::new),
+        );
+        Ok(())
+    }
+
+    fn release(&mut self) {}
+
+    fn ready_fd(&self) -> Option<RawFd> {
+        None
+    }
+}
+
+/// Takes everything, looking at each frame's header as a device would.
+#[derive(Debug)]
+struct Sink(u64);
+
+impl PortTx for Sink {
+    fn send(&mut self, frames: &[TxFrame<'_>]) -> TxReport {
+        for frame in frames {
+            self.0 = self.0.wrapping_add(u64::from(frame.header.as_slice()[5]));
+        }
+        std::hint::black_box(self.0);
+        TxReport {
+            sent: u32::try_from(frames.len()).unwrap_or(u32::MAX),
+            ..TxReport::default()
+        }
+    }
+
+    fn caps(&self) -> TxCaps {
+        TxCaps::ALL
+    }
+}
+
+/// A worker with a source on port 0 and sinks on all of `ports`.
+fn worker(addresses: u32, ports: u16, tagged: bool, dst: impl Fn(u32) -> MacAddr) -> Worker {
+    let (tx, rx) = mailbox();
+    let mut worker = Worker::new(rx, Arc::<Outbox>::default());
+    let fdb = Arc::new(Fdb::new(addresses + 1, 7));
+    let ten = Vid::new(10).ok();
+    let mut builder = SnapshotBuilder::new(Generation(1));
+    for number in 0..ports {
+        let port = PortIndex(number);
+        let view = if tagged && number > 0 {
+            PortView::trunk(port, BR, &[vid(10)])
+        } else {
+            PortView::access(port, BR, vid(10))
+        };
+        builder.port(port, view);
+        let counters = Arc::<PortCounters>::default();
+        tx.post(WorkerCommand::SetTx {
+            port,
+            tx: Some(Box::new(Sink(0))),
+            counters,
+        });
+    }
+    let learn = |number: u32, port: u16| {
+        let source = Source {
+            port: PortIndex(port),
+            epoch: 0,
+            mac_limit: u32::MAX,
+        };
+        fdb.learn(ten, station(number), source, 1, |_, _| true);
+    };
+    learn(0, 0);
+    (1..=addresses).for_each(|number| learn(number, 1));
+    builder.bridge(
+        BR,
+        BridgeSpec {
+            vlan_filtering: true,
+            learning: true,
+            mac: station(u32::MAX),
+            fdb,
+        },
+    );
+    let mut pool = Vec::with_capacity(POOL * LEN);
+    let mut random = 1u32;
+    for _ in 0..POOL {
+        random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        let bytes = frame(
+            dst((random >> 8) % addresses + 1),
+            station(0),
+            &[],
+            EtherType(0x88b5),
+            LEN,
+        );
+        pool.extend_from_slice(&bytes);
+    }
+    tx.post(WorkerCommand::Publish(Arc::new(builder.build())));
+    tx.post(WorkerCommand::AddQueue {
+        port: PortIndex(0),
+        rx: Box::new(Source64 { pool, at: 0 }),
+    });
+    worker.poll(Instant::from_nanos(1_000_000_000));
+    worker
+}
+
+fn main() {
+    let now = Instant::from_nanos(2_000_000_000);
+    let batch = u32::try_from(BATCH_MAX).unwrap_or(64);
+    for (addresses, name) in [(1_000, "1 k"), (64_000, "64 k"), (1_000_000, "1 M")] {
+        let run = |what: &str, ports, tagged, flood: bool| {
+            let dst = |n| {
+                if flood {
+                    MacAddr::BROADCAST
+                } else {
+                    station(n)
+                }
+            };
+            let mut worker = worker(addresses, ports, tagged, dst);
+            measure(
+                &format!("{what}, {name} addresses"),
+                batch,
+                20_000,
+                true,
+                || {
+                    assert_eq!(worker.poll(now), BATCH_MAX);
+                },
+            );
+        };
+        run("hit", 2, false, false);
+        run("hit, tag pushed", 2, true, false);
+        run("flood to 8 ports", 9, false, true);
+    }
+}
