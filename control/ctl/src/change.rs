@@ -8,6 +8,7 @@ use vswitch_api::config::vlans::is_usable;
 use vswitch_api::config::{BridgeConfig, HostConfig, PortConfig, VlanSet};
 use vswitch_api::types::{Change, ChangeOp, ChangeReply, Impact};
 
+use crate::config::drop_defaults;
 use crate::failure::Failure;
 use crate::render::{Cell, Look, Style, Table, View, to_json};
 use crate::session::Session;
@@ -211,11 +212,18 @@ fn brief(value: &Value) -> String {
     }
 }
 
+/// The values of a change; of a whole object only what is not as by default.
 fn what(change: &Change) -> String {
+    let told = |value: &Value| {
+        let mut value = value.clone();
+        if let Value::Object(object) = &mut value {
+            drop_defaults(object, change.path.split('.').next().unwrap_or_default());
+        }
+        brief(&value)
+    };
     match (&change.before, &change.after) {
-        (Some(before), Some(after)) => format!("{} -> {}", brief(before), brief(after)),
-        (None, Some(after)) => brief(after),
-        (Some(before), None) => brief(before),
+        (Some(before), Some(after)) => format!("{} -> {}", told(before), told(after)),
+        (None, Some(value)) | (Some(value), None) => told(value),
         (None, None) => String::new(),
     }
 }

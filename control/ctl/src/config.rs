@@ -154,21 +154,16 @@ fn toml_text(config: &Value, all: bool) -> Result<String, Failure> {
     let mut config = config.clone();
     drop_nulls(&mut config);
     if let (false, Value::Object(tables)) = (all, &mut config) {
-        let defaults = [
-            ("bridge", to_json(&BridgeConfig::default())),
-            ("port", to_json(&PortConfig::default())),
-            ("host", to_json(&HostConfig::default())),
-        ];
-        for (table, default) in &defaults {
-            if let Some(Value::Object(objects)) = tables.get_mut(*table) {
+        for table in ["bridge", "port", "host"] {
+            if let Some(Value::Object(objects)) = tables.get_mut(table) {
                 objects
                     .values_mut()
                     .filter_map(Value::as_object_mut)
-                    .for_each(|object| drop_defaults(object, default));
+                    .for_each(|object| drop_defaults(object, table));
             }
         }
         if let Some(Value::Object(daemon)) = tables.get_mut("daemon") {
-            drop_defaults(daemon, &to_json(&DaemonConfig::default()));
+            drop_defaults(daemon, "daemon");
             if daemon.is_empty() {
                 tables.remove("daemon");
             }
@@ -196,8 +191,16 @@ fn drop_nulls(value: &mut Value) {
     }
 }
 
-fn drop_defaults(object: &mut Map<String, Value>, default: &Value) {
-    // A file must say these.
+/// Takes out of an object of a table what it has by default; what is left is what someone
+/// wanted, and what a file must say.
+pub(crate) fn drop_defaults(object: &mut Map<String, Value>, table: &str) {
+    let default = match table {
+        "bridge" => to_json(&BridgeConfig::default()),
+        "port" => to_json(&PortConfig::default()),
+        "host" => to_json(&HostConfig::default()),
+        "daemon" => to_json(&DaemonConfig::default()),
+        _ => return,
+    };
     object.retain(|key, value| {
         matches!(key.as_str(), "kind" | "bridge") || default.get(key) != Some(value)
     });

@@ -181,6 +181,7 @@ fn bridge() {
             "bridge list --columns nam",
             "bridge show mgmt-br",
             "bridge add new-br --uplink eth9 --mtu 9000 vlan-stats=on",
+            "bridge add new-br ageing=300s mtu=1500 fdb-max=100",
             "bridge add new-br --dry-run -j",
             "bridge set mgmt-br --ageing 60s",
             "bridge set mgmt-br",
@@ -238,6 +239,7 @@ fn vlan() {
             "vlan del vm-bd 100",
             "vlan del vid 100 dev vm-db",
             "vlan stats",
+            "vlan stats vm-web",
         ],
     );
 }

@@ -227,7 +227,7 @@ pub(crate) fn run(command: Command, session: &mut Session<'_, '_>) -> Result<(),
                 port: port.clone(),
                 vlan,
             };
-            Ok(stats(&session.call(request)?))
+            Ok(stats(&session.call(request)?, session.look.headers))
         }),
     }
 }
@@ -313,7 +313,7 @@ fn colored(text: &str, ports: &[&Port], session: &Session<'_, '_>) -> String {
     text.lines().map(line).collect()
 }
 
-fn stats(reply: &VlansReply) -> View {
+fn stats(reply: &VlansReply, remarks: bool) -> View {
     let mut table = Table::new(&[
         "BRIDGE",
         "PORT",
@@ -339,6 +339,10 @@ fn stats(reply: &VlansReply) -> View {
         .iter()
         .map(|counters| counters.vlan.to_string())
         .collect();
+    if reply.vlans.is_empty() && remarks {
+        let text = "nothing is counted by VLAN: vswctl bridge set BRIDGE vlan_stats=on\n";
+        return View::text(reply, text.to_owned(), names);
+    }
     View::table(reply, table, names)
 }
 
