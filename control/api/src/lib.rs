@@ -7,6 +7,7 @@
 //!   [`types`], what they answer; [`error`], what they answer when they cannot.
 //! - [`interfaces`]: the same as text, the contract that introspection serves.
 //! - [`varlink`]: the wire, cut into messages without ever holding more than a limit.
+//! - [`client`]: a blocking client over it.
 //! - [`text`]: near-miss suggestions for names, used in every "there is no …" error.
 //!
 //! Guarantees: no type of the data plane is named here, so a client does not link it; bytes
@@ -15,6 +16,7 @@
 //! two functions that read configuration files; call them from any thread that may block.
 #![forbid(unsafe_code)]
 
+pub mod client;
 pub mod config;
 pub mod error;
 pub mod hex;
