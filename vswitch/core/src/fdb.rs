@@ -28,6 +28,8 @@
 //! `forward.rs`.
 
 mod order;
+#[cfg(all(test, shuttle))]
+mod schedule;
 mod table;
 #[cfg(test)]
 mod tests;
