@@ -6,6 +6,7 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -19,7 +20,7 @@ use crate::{
 };
 
 /// Where the daemon listens unless told otherwise.
-pub(crate) const DEFAULT_SOCKET: &str = "/run/vswitch/io.vswitch";
+pub(crate) const DEFAULT_SOCKET: &str = vswitch_api::client::SOCKET;
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -67,6 +68,9 @@ pub(crate) struct Global {
     /// The daemon's control socket
     #[arg(long, global = true, value_name = "PATH", env = "VSWITCH_SOCKET", default_value = DEFAULT_SOCKET)]
     pub(crate) socket: PathBuf,
+    /// The longest time to wait for an answer
+    #[arg(long, global = true, value_name = "SECONDS", default_value_t = vswitch_api::client::TIMEOUT.as_secs(), value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub(crate) timeout: u64,
     /// JSON; the same as -o json
     #[arg(short, long, global = true)]
     pub(crate) json: bool,
@@ -153,7 +157,13 @@ pub(crate) fn run(line: impl IntoIterator<Item = OsString>, world: &mut World<'_
     };
     let look = look(&cli.global, world);
     let quiet = cli.global.quiet;
-    let mut session = Session::new(world, look.clone(), quiet, cli.global.socket);
+    let mut session = Session::new(
+        world,
+        look.clone(),
+        quiet,
+        cli.global.socket,
+        Duration::from_secs(cli.global.timeout),
+    );
     match dispatch(cli.command, &mut session) {
         Ok(()) => Exit::Done,
         Err(failure) => {

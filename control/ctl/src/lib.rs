@@ -46,12 +46,14 @@ mod vlan;
 use std::ffi::OsString;
 use std::io::Write;
 use std::path::Path;
+use std::time::Duration;
 
 pub use failure::Exit;
-pub use link::{Link, LinkFailure, connect};
+pub use link::{Link, connect};
+pub use vswitch_api::client::ClientError;
 
 /// How a connection to the daemon is made.
-pub type Connect = dyn Fn(&Path) -> Result<Box<dyn Link>, LinkFailure>;
+pub type Connect = dyn Fn(&Path, Duration) -> Result<Box<dyn Link>, ClientError>;
 
 /// What the command works on: its streams and the way to the daemon.
 pub struct World<'a> {

@@ -11,10 +11,10 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use vswitch_api::request::Method;
 
-use crate::World;
 use crate::failure::{Exit, Failure};
 use crate::link::Link;
 use crate::render::{Format, Look, View, to_json, write_out};
+use crate::{ClientError, World};
 
 /// `-w` of commands that show something.
 #[derive(Clone, Debug, Default, clap::Args)]
@@ -32,17 +32,25 @@ pub(crate) struct Session<'a, 'w> {
     pub(crate) world: &'a mut World<'w>,
     pub(crate) look: Look,
     pub(crate) quiet: bool,
-    pub(crate) socket: PathBuf,
+    socket: PathBuf,
+    timeout: Duration,
     link: Option<Box<dyn Link>>,
 }
 
 impl<'a, 'w> Session<'a, 'w> {
-    pub(crate) fn new(world: &'a mut World<'w>, look: Look, quiet: bool, socket: PathBuf) -> Self {
+    pub(crate) fn new(
+        world: &'a mut World<'w>,
+        look: Look,
+        quiet: bool,
+        socket: PathBuf,
+        timeout: Duration,
+    ) -> Self {
         Self {
             world,
             look,
             quiet,
             socket,
+            timeout,
             link: None,
         }
     }
@@ -50,7 +58,7 @@ impl<'a, 'w> Session<'a, 'w> {
     pub(crate) fn link(&mut self) -> Result<&mut dyn Link, Failure> {
         let link = match self.link.take() {
             Some(link) => link,
-            None => (self.world.connect)(&self.socket)?,
+            None => (self.world.connect)(&self.socket, self.timeout)?,
         };
         Ok(self.link.insert(link).as_mut())
     }
@@ -155,11 +163,11 @@ impl<'a, 'w> Session<'a, 'w> {
 
 fn decode<T: DeserializeOwned>(method: &str, reply: Value) -> Result<T, Failure> {
     T::deserialize(&reply).map_err(|error| {
-        Failure::new(
-            Exit::Failed,
-            "vswctl.Reply",
-            format!("cannot read the daemon's answer to {method}: {error}"),
-        )
-        .help("is the daemon of another version?  vswctl api call org.varlink.service.GetInfo")
+        let detail = vswitch_api::text::excerpt(&error.to_string(), 200);
+        ClientError::Protocol {
+            method: method.to_owned(),
+            detail,
+        }
+        .into()
     })
 }

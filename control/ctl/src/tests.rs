@@ -10,10 +10,11 @@ use std::cell::RefCell;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::{Exit, Link, LinkFailure, World, run};
+use crate::{ClientError, Exit, Link, World, run};
 
 /// What was asked of the daemon: methods and parameters.
 pub(crate) type Calls = Rc<RefCell<Vec<(String, Value)>>>;
@@ -22,11 +23,11 @@ pub(crate) type Calls = Rc<RefCell<Vec<(String, Value)>>>;
 struct Canned(Calls);
 
 impl Link for Canned {
-    fn call(&mut self, method: &str, parameters: Value) -> Result<Value, LinkFailure> {
+    fn call(&mut self, method: &str, parameters: Value) -> Result<Value, ClientError> {
         self.0
             .borrow_mut()
             .push((method.to_owned(), parameters.clone()));
-        let mut answers = replies::answer(method, &parameters).map_err(LinkFailure::Refused)?;
+        let mut answers = replies::answer(method, &parameters).map_err(ClientError::Refused)?;
         Ok(answers.remove(0))
     }
 
@@ -35,11 +36,11 @@ impl Link for Canned {
         method: &str,
         parameters: Value,
         each: &mut dyn FnMut(Value) -> bool,
-    ) -> Result<(), LinkFailure> {
+    ) -> Result<(), ClientError> {
         self.0
             .borrow_mut()
             .push((method.to_owned(), parameters.clone()));
-        for answer in replies::answer(method, &parameters).map_err(LinkFailure::Refused)? {
+        for answer in replies::answer(method, &parameters).map_err(ClientError::Refused)? {
             if !each(answer) {
                 break;
             }
@@ -86,7 +87,8 @@ pub(crate) fn vswctl(line: &str) -> Ran {
     let calls = Calls::default();
     let (mut out, mut err) = (Vec::new(), Vec::new());
     let shared = Rc::clone(&calls);
-    let connect = move |_: &Path| Ok(Box::new(Canned(Rc::clone(&shared))) as Box<dyn Link>);
+    let connect =
+        move |_: &Path, _: Duration| Ok(Box::new(Canned(Rc::clone(&shared))) as Box<dyn Link>);
     let mut world = World {
         out: &mut out,
         err: &mut err,

@@ -1,6 +1,7 @@
 //! What depends on the reader: a terminal, a pipe that closes, looking again and again.
 
 use std::path::Path;
+use std::time::Duration;
 
 use super::{Calls, Canned, replies, split};
 use crate::{Exit, Link, World, run};
@@ -8,7 +9,7 @@ use crate::{Exit, Link, World, run};
 #[test]
 fn a_terminal_with_utf8_and_colours_gets_drawings() {
     let (mut out, mut err) = (Vec::new(), Vec::new());
-    let connect = |_: &Path| Ok(Box::new(Canned(Calls::default())) as Box<dyn Link>);
+    let connect = |_: &Path, _: Duration| Ok(Box::new(Canned(Calls::default())) as Box<dyn Link>);
     let mut world = World {
         out: &mut out,
         err: &mut err,
@@ -65,7 +66,8 @@ fn a_broken_pipe_ends_quietly() {
         "--help",
     ] {
         let mut err = Vec::new();
-        let connect = |_: &Path| Ok(Box::new(Canned(Calls::default())) as Box<dyn Link>);
+        let connect =
+            |_: &Path, _: Duration| Ok(Box::new(Canned(Calls::default())) as Box<dyn Link>);
         let mut world = World {
             out: &mut Gone,
             err: &mut err,
@@ -106,7 +108,7 @@ fn watching_tells_rates() {
     replies::clock::reset();
     let mut out = Enough(Vec::new(), 2);
     let mut err = Vec::new();
-    let connect = |_: &Path| Ok(Box::new(Canned(Calls::default())) as Box<dyn Link>);
+    let connect = |_: &Path, _: Duration| Ok(Box::new(Canned(Calls::default())) as Box<dyn Link>);
     let mut world = World {
         out: &mut out,
         err: &mut err,
