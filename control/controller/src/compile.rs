@@ -35,6 +35,8 @@ pub struct Compiled {
     pub bridges: BTreeMap<String, CompiledBridge>,
     /// Ports and host ports by name.
     pub ports: BTreeMap<String, WantedPort>,
+    /// Names of ports by index.
+    pub names: BTreeMap<PortIndex, String>,
     /// Ports that cannot work as the machine is now, with the reason.
     pub blocked: BTreeMap<String, ConfigError>,
 }
@@ -145,6 +147,7 @@ pub fn compile(
                     compiled
                         .blocked
                         .extend(blocked(kind, name, &port.spec, facts));
+                    compiled.names.insert(index, name.clone());
                     compiled.ports.insert(name.clone(), port);
                 }
             }

@@ -21,10 +21,12 @@
 mod addresses;
 mod jobs;
 mod links;
+mod outcomes;
 mod punts;
 mod requests;
 mod status;
 mod streams;
+mod trace;
 
 use crate::actual::Actual;
 use crate::compile::{Compiled, PortRun, WantedPort, compile};
@@ -35,7 +37,8 @@ use crate::flaps::Flaps;
 use crate::registry::Registry;
 use crate::wall::WallClock;
 use addresses::Addresses;
-use jobs::{Job, Sent};
+use jobs::Job;
+use outcomes::Sent;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
@@ -166,6 +169,8 @@ pub struct Controller {
     observed: Generation,
     publish_due: bool,
     stalled: bool,
+    /// The state file could not be written.
+    save_again: Timer,
 
     job: Option<Job>,
     queue: VecDeque<(RequestId, Request, Peer)>,
@@ -197,9 +202,7 @@ impl Controller {
         links: Vec<crate::facts::Link>,
         now: Instant,
     ) -> Result<Self, Vec<ConfigError>> {
-        let mut facts = Facts::default();
-        facts.mem_ports = settings.mem_ports;
-        facts.machine = settings.machine;
+        let mut facts = Facts::new(settings.machine, settings.mem_ports);
         for link in links {
             facts.insert(link);
         }
@@ -227,6 +230,7 @@ impl Controller {
             observed: Generation::default(),
             publish_due: false,
             stalled: false,
+            save_again: Timer::default(),
             job: None,
             queue: VecDeque::new(),
             settle_due: true,
@@ -271,7 +275,8 @@ impl Controller {
         let stall = (self.observed < self.snapshot.generation && !self.stalled)
             .then(|| self.published_at + OBSERVE_PATIENCE);
         let ticks = self.addresses.next_tick(self.streams.watches_addresses());
-        retries.chain(stall).chain(ticks).min()
+        let save = self.save_again.deadline();
+        retries.chain(stall).chain(save).chain(ticks).min()
     }
 
     /// A network device appeared, changed or went.
@@ -317,6 +322,9 @@ impl Controller {
             {
                 self.settle_due = true;
             }
+        }
+        if self.save_again.poll_expiration(now) {
+            self.send(Effect::SaveState(self.actual.attached_state()), false);
         }
         self.tick_addresses(now);
         self.advance(now);
@@ -383,11 +391,7 @@ impl Controller {
     /// The operator's name of a port, by its index.
     #[must_use]
     pub fn port_name(&self, index: PortIndex) -> Option<&str> {
-        self.view
-            .ports
-            .iter()
-            .find(|(_, port)| port.index == index)
-            .map(|(name, _)| name.as_str())
+        self.view.names.get(&index).map(String::as_str)
     }
 
     /// The index of a port or host port that is configured.

@@ -64,6 +64,16 @@ pub struct Facts {
 }
 
 impl Facts {
+    /// No devices yet.
+    #[must_use]
+    pub const fn new(machine: u64, mem_ports: bool) -> Self {
+        Self {
+            links: BTreeMap::new(),
+            mem_ports,
+            machine,
+        }
+    }
+
     /// The device of that name.
     #[must_use]
     pub fn named(&self, name: &str) -> Option<&Link> {

@@ -102,7 +102,7 @@ mod tests {
             assert_eq!(flaps.note_move(key(1), at(i * 1_000)), None);
         }
         assert_eq!(flaps.note_move(key(1), at(5_000)), Some(6));
-        for i in 0..50 {
+        for i in 0..60 {
             assert_eq!(
                 flaps.note_move(key(1), at(6_000 + i * 1_000)),
                 None,

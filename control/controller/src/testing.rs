@@ -26,13 +26,20 @@ pub(crate) struct FlatCounters;
 
 impl Counters for FlatCounters {
     fn totals(&self, _: PortIndex) -> PortTotals {
-        let mut totals = PortTotals { frames_in: 7, frames_forwarded: 4, ..PortTotals::default() };
+        let mut totals = PortTotals {
+            frames_in: 7,
+            frames_forwarded: 4,
+            ..PortTotals::default()
+        };
         totals.drops[vswitch_core::verdict::DropReason::VlanNotAllowed.index()] = 3;
         totals
     }
 
     fn vlan(&self, _: PortIndex, vid: Vid) -> Option<VlanTotals> {
-        (vid.get() != 99).then(|| VlanTotals { frames_in: 1, ..VlanTotals::default() })
+        (vid.get() != 99).then(|| VlanTotals {
+            frames_in: 1,
+            ..VlanTotals::default()
+        })
     }
 }
 
@@ -42,7 +49,6 @@ pub(crate) struct Device {
     pub(crate) spec: OpenSpec,
     pub(crate) settings: DeviceSettings,
     pub(crate) attached: bool,
-    pub(crate) ifindex: Option<u32>,
 }
 
 /// Why an effect is to fail; `None`: it succeeds.
@@ -92,7 +98,9 @@ pub(crate) fn error(errno: i32) -> EffectError {
     EffectError {
         operation: "open device".to_owned(),
         errno,
-        errno_name: vswitch_api::error::errno_name(errno).unwrap_or("").to_owned(),
+        errno_name: vswitch_api::error::errno_name(errno)
+            .unwrap_or("")
+            .to_owned(),
         message: "as the test wants it".to_owned(),
         hint: None,
     }
@@ -103,7 +111,12 @@ impl Rig {
         Self::with(value, links, AttachedState::default(), Box::new(|_| None))
     }
 
-    pub(crate) fn with(value: Value, links: &[Link], recovered: AttachedState, fault: Fault) -> Self {
+    pub(crate) fn with(
+        value: Value,
+        links: &[Link],
+        recovered: AttachedState,
+        fault: Fault,
+    ) -> Self {
         let now = Instant::ZERO + Duration::from_secs(1);
         let settings = Settings {
             mem_ports: true,
@@ -143,7 +156,10 @@ impl Rig {
                 self.replies.push(reply);
             }
             if let Some((id, effect)) = self.controller.poll_effect(self.now) {
-                if self.keep.is_some_and(|keep| text(&effect).starts_with(keep)) {
+                if self
+                    .keep
+                    .is_some_and(|keep| text(&effect).starts_with(keep))
+                {
                     self.kept.push((id, effect));
                 } else {
                     self.answer(id, &effect);
@@ -154,7 +170,10 @@ impl Rig {
                 return;
             }
         }
-        panic!("the controller never comes to rest: {:?}", &self.log[self.log.len() - 20..]);
+        panic!(
+            "the controller never comes to rest: {:?}",
+            &self.log[self.log.len() - 20..]
+        );
     }
 
     /// All workers take the newest snapshot.
@@ -195,8 +214,16 @@ impl Rig {
         match effect {
             Effect::OpenPort { index, spec } => {
                 assert!(!self.open.contains_key(index), "{spec:?} is open");
-                let key = |spec: &OpenSpec| (spec.netns().map(str::to_owned), spec.device_name().map(str::to_owned));
-                let clash = self.open.values().find(|d| spec.device_name().is_some() && key(&d.spec) == key(spec));
+                let key = |spec: &OpenSpec| {
+                    (
+                        spec.netns().map(str::to_owned),
+                        spec.device_name().map(str::to_owned),
+                    )
+                };
+                let clash = self
+                    .open
+                    .values()
+                    .find(|d| spec.device_name().is_some() && key(&d.spec) == key(spec));
                 assert!(clash.is_none(), "{spec:?} and {clash:?} want one device");
             }
             Effect::AttachPort { index } => assert!(!self.open[index].attached, "attached twice"),
@@ -209,8 +236,14 @@ impl Rig {
             }
             Effect::DetachPort { index } => {
                 assert!(self.open[index].attached, "detached twice");
-                assert!(self.observed.port(*index).is_none(), "workers still use {index:?}");
-                assert!(self.snapshot.port(*index).is_none(), "{index:?} is published");
+                assert!(
+                    self.observed.port(*index).is_none(),
+                    "workers still use {index:?}"
+                );
+                assert!(
+                    self.snapshot.port(*index).is_none(),
+                    "{index:?} is published"
+                );
             }
             Effect::ClosePort { index, .. } => {
                 assert!(!self.open[index].attached, "closed under the workers");
@@ -228,9 +261,15 @@ impl Rig {
                 self.next_ifindex += 1;
                 let link = spec.device_name().and_then(|name| self.links.get(name));
                 let ours = self.next_ifindex;
-                let ifindex = spec.device_name().map(|_| link.map_or(ours, |link| link.ifindex));
+                let ifindex = spec
+                    .device_name()
+                    .map(|_| link.map_or(ours, |link| link.ifindex));
                 let settings = spec.device.clone();
-                let device = Device { spec: spec.clone(), settings, attached: false, ifindex };
+                let device = Device {
+                    spec: spec.clone(),
+                    settings,
+                    attached: false,
+                };
                 let facts = PortFacts {
                     ifindex,
                     mac: spec.device.mac.or_else(|| link.and_then(|l| l.mac)),
@@ -258,10 +297,16 @@ impl Rig {
                 if let Some(addresses) = change.addresses {
                     for gone in addresses.remove {
                         let at = settings.addresses.iter().position(|a| *a == gone);
-                        settings.addresses.remove(at.expect("an address that is there"));
+                        settings
+                            .addresses
+                            .remove(at.expect("an address that is there"));
                     }
                     settings.addresses.extend(addresses.add);
-                    assert!(addresses.remove_gateway.is_none_or(|g| settings.gateway == Some(g)));
+                    assert!(
+                        addresses
+                            .remove_gateway
+                            .is_none_or(|g| settings.gateway == Some(g))
+                    );
                     if addresses.remove_gateway.is_some() {
                         settings.gateway = None;
                     }
@@ -320,14 +365,17 @@ impl Rig {
         self.next_request += 1;
         let id = RequestId(self.next_request);
         let peer = Peer { uid: 0, pid: 1 };
-        self.controller.handle_request(id, request, peer, true, self.now);
+        self.controller
+            .handle_request(id, request, peer, true, self.now);
         self.run();
         id
     }
 
     /// The answers so far to a call, taken out.
     pub(crate) fn take(&mut self, id: RequestId) -> Vec<Reply> {
-        let (mine, rest) = std::mem::take(&mut self.replies).into_iter().partition(|(to, _)| *to == id);
+        let (mine, rest) = std::mem::take(&mut self.replies)
+            .into_iter()
+            .partition(|(to, _)| *to == id);
         self.replies = rest;
         let mine: Vec<(RequestId, Reply)> = mine;
         mine.into_iter().map(|(_, reply)| reply).collect()
@@ -344,17 +392,25 @@ impl Rig {
     }
 
     pub(crate) fn state(&mut self) -> State {
-        let reply = self.call("io.vswitch.Switch.GetState", json!({})).expect("the state");
+        let reply = self
+            .call("io.vswitch.Switch.GetState", json!({}))
+            .expect("the state");
         serde_json::from_value(reply["state"].clone()).expect("a state")
     }
 
     pub(crate) fn port(&mut self, name: &str) -> Port {
-        let port = self.state().ports.into_iter().find(|port| port.name == name);
+        let port = self
+            .state()
+            .ports
+            .into_iter()
+            .find(|port| port.name == name);
         port.unwrap_or_else(|| panic!("no port {name}"))
     }
 
     pub(crate) fn health(&mut self) -> HealthReply {
-        let reply = self.call("io.vswitch.Switch.GetHealth", json!({})).expect("the health");
+        let reply = self
+            .call("io.vswitch.Switch.GetHealth", json!({}))
+            .expect("the health");
         serde_json::from_value(reply).expect("a health")
     }
 
@@ -363,14 +419,23 @@ impl Rig {
         let id = self.send("io.vswitch.Switch.Watch", json!({ "sinceSequence": 0 }));
         let replies = self.take(id);
         self.controller.handle_hangup(id);
-        let events = replies.into_iter().map(|reply| reply.result.expect("an event"));
+        let events = replies
+            .into_iter()
+            .map(|reply| reply.result.expect("an event"));
         events
-            .filter_map(|value| serde_json::from_value::<WatchReply>(value).expect("a reply").event)
+            .filter_map(|value| {
+                serde_json::from_value::<WatchReply>(value)
+                    .expect("a reply")
+                    .event
+            })
             .collect()
     }
 
     pub(crate) fn events_of(&mut self, kind: &str) -> Vec<Event> {
-        self.events().into_iter().filter(|event| event.kind == kind).collect()
+        self.events()
+            .into_iter()
+            .filter(|event| event.kind == kind)
+            .collect()
     }
 
     pub(crate) fn index(&self, name: &str) -> PortIndex {

@@ -153,8 +153,12 @@ impl Controller {
             );
         }
         // What stood in the way of a TAP of that name is gone.
+        let own = self.open_on(ifindex).map(|(name, _)| name);
         for name in self.waiting_for(&link.name, false) {
-            self.try_again_now(&name);
+            // A TAP of ours that somebody keeps deleting is made again at the pace of retries.
+            if own.as_ref() != Some(&name) {
+                self.try_again_now(&name);
+            }
         }
     }
 

@@ -53,6 +53,10 @@ impl Controller {
             "shut by bpdu = \"guard\": a spanning tree frame came in; after removing the bridge behind it: vswctl port up {name}"
         );
         status.shut = Some(reason.clone());
+        // What it taught before is not to be trusted, and nobody answers there any more.
+        if let Some(index) = self.port_index(name) {
+            self.registry.raise_epoch(index);
+        }
         self.publish_due = true;
         let object = path(&["port", name]);
         let severity = Severity::Error;

@@ -1,14 +1,10 @@
 //! What a client asks: reads are answered at once, changes become jobs.
 
-use super::{Controller, Peer, QUEUE_MAX, Reply, RequestId};
-use crate::controller::streams::StreamKind;
+use super::{Controller, Peer, QUEUE_MAX, RequestId};
 use crate::events::Note;
 use crate::plan;
 use vswitch_api::config::edit::edit;
-use vswitch_api::types::{
-    Change, ChangeReply, ConfigReply, ConfigSource, FdbEvent, FdbOp, PlanReply, Severity,
-    WatchReply,
-};
+use vswitch_api::types::{Change, ChangeReply, ConfigReply, ConfigSource, PlanReply, Severity};
 use vswitch_api::{ApiError, Request};
 use vswitch_base::Instant;
 
@@ -32,7 +28,7 @@ impl Controller {
                 let state = self.state_reply(get.bridge.as_deref(), get.port.as_deref(), now);
                 self.streams.answer(id, state);
             }
-            Request::Watch(watch) => self.watch(id, watch.kinds, watch.since_sequence, now),
+            Request::Watch(watch) => self.watch(id, watch.kinds, watch.since_sequence),
             Request::GetConfig(get) => {
                 let config = match get.source.unwrap_or_default() {
                     ConfigSource::Running => &self.config,
@@ -61,19 +57,9 @@ impl Controller {
                 if let Err(error) = self.known(watch.bridge.as_deref(), watch.port.as_deref()) {
                     return self.streams.answer(id, Err::<(), _>(error));
                 }
-                for entry in self.fdb_entries(watch.bridge.as_deref(), watch.port.as_deref(), now) {
-                    let time = self.wall.rfc3339(now);
-                    let op = Some(FdbOp::Present);
-                    let event = FdbEvent {
-                        time,
-                        op,
-                        entry: Some(entry),
-                        from_port: None,
-                        lost: 0,
-                    };
-                    self.streams.continue_with(id, event);
-                }
-                self.streams.watch_addresses(id, watch.bridge, watch.port);
+                let there = self.rows(watch.bridge.as_deref(), watch.port.as_deref());
+                self.streams
+                    .watch_addresses(id, watch.bridge, watch.port, there.into());
             }
             Request::StatsPorts(stats) => {
                 let reply = self.port_stats(stats.port.as_deref(), now);
@@ -100,95 +86,17 @@ impl Controller {
         }
     }
 
-    /// The caller has gone: a stream ends; a change that began goes on, unanswered.
-    pub fn handle_hangup(&mut self, id: RequestId) {
-        self.streams.hang_up(id);
-    }
-
-    /// A client that was too slow for its stream has read everything: the stream begins anew.
-    pub fn handle_caught_up(&mut self, id: RequestId, now: Instant) {
-        match self.streams.kind_of(id) {
-            Some(StreamKind::Events) => {
-                let message =
-                    "events were lost because this client read too slowly; the state follows"
-                        .to_owned();
-                let note = Note {
-                    kind: "overflow",
-                    object: "daemon",
-                    severity: Severity::Warning,
-                    message,
-                    detail: None,
-                };
-                let event = self.events.add(note, now);
-                self.streams.continue_with(
-                    id,
-                    WatchReply {
-                        state: None,
-                        event: Some(event),
-                    },
-                );
-                let state = Some(self.state(None, None, now));
-                self.streams
-                    .continue_with(id, WatchReply { state, event: None });
-            }
-            Some(StreamKind::Addresses) => {
-                let time = self.wall.rfc3339(now);
-                self.streams.continue_with(
-                    id,
-                    FdbEvent {
-                        time,
-                        op: None,
-                        entry: None,
-                        from_port: None,
-                        lost: 1,
-                    },
-                );
-            }
-            None => {}
-        }
-    }
-
-    pub(super) fn next_reply(&mut self, _now: Instant) -> Option<(RequestId, Reply)> {
-        self.streams.next()
-    }
-
-    fn watch(
-        &mut self,
-        id: RequestId,
-        kinds: Option<Vec<String>>,
-        since: Option<u64>,
-        now: Instant,
-    ) {
-        let missed = since.map(|sequence| {
-            self.events
-                .since(sequence)
-                .map(|e| e.cloned().collect::<Vec<_>>())
-        });
-        match missed {
-            // What was missed is still kept: events alone are enough.
-            Some(Some(events)) => {
-                for event in events {
-                    if kinds
-                        .as_ref()
-                        .is_none_or(|kinds| kinds.contains(&event.kind))
-                    {
-                        self.streams.continue_with(
-                            id,
-                            WatchReply {
-                                state: None,
-                                event: Some(event),
-                            },
-                        );
-                    }
-                }
-            }
-            Some(None) | None => {
-                let state = Some(self.state(None, None, now));
-                self.streams
-                    .continue_with(id, WatchReply { state, event: None });
-            }
-        }
-        self.streams.watch_events(id, kinds);
+    /// Begins with the state, or, for a client that was here before, with what it missed.
+    fn watch(&mut self, id: RequestId, kinds: Option<Vec<String>>, since: Option<u64>) {
+        let wanted = |event: &&vswitch_api::types::Event| {
+            kinds
+                .as_ref()
+                .is_none_or(|kinds| kinds.contains(&event.kind))
+        };
+        let missed = since
+            .and_then(|sequence| self.events.since(sequence))
+            .map(|events| events.filter(wanted).cloned().collect());
+        self.streams.watch_events(id, kinds, missed);
     }
 
     /// What a change would do, without doing it.
@@ -253,11 +161,14 @@ impl Controller {
             self.answer_change(Some(id), reply, now);
             return false;
         }
-        if let Request::SetPort(set) = request {
-            self.reopen(&set.name, now);
-        }
         match edit(&self.config, request) {
-            Ok(Some(config)) => self.begin_change(Some(id), Some(peer), config, now),
+            Ok(Some(config)) => {
+                // Also when nothing differs: a port that a guard has shut is configured up.
+                if let Request::SetPort(set) = request {
+                    self.reopen(&set.name, now);
+                }
+                self.begin_change(Some(id), Some(peer), config, now)
+            }
             Ok(None) => {
                 let method = request.method().to_owned();
                 self.answer_change(

@@ -1,23 +1,23 @@
 //! The read side: state, health, addresses, counters and traces, from what the controller holds.
 
 use super::addresses::fdb_kind;
+use super::streams::{PAGE, Row};
 use super::{Controller, RequestId};
+use std::collections::BTreeMap;
 use vswitch_api::ApiError;
 use vswitch_api::config::Membership;
-use vswitch_api::request::{FdbFlush, FdbList, StatsVlans, Trace};
+use vswitch_api::request::{FdbFlush, FdbList, StatsVlans};
 use vswitch_api::types::{
     Bridge, DropCount, DropRow, DropsReply, Event, FdbEntry, FdbFlushed, FdbPage, FrameDirection,
     Health, HealthReply, Owner, OwnerKind, Port, PortCounters, PortFlags, PortVlans, PortsReply,
-    Severity, State, StateReply, TraceCopy, TraceReply, TraceStep, VlanCounters, VlansReply,
+    Severity, State, StateReply, VlanCounters, VlansReply,
 };
-use vswitch_base::{Instant, MacAddr, PortIndex, Tag, Tci, Tpid, Vid};
-use vswitch_core::explain::{Skipped, Step, explain};
-use vswitch_core::fdb::{Entry, EntryKind, Learned};
-use vswitch_core::frame::{Frame, VnetHdr};
-use vswitch_core::verdict::{DropReason, FloodClass, Verdict};
+use vswitch_base::{BridgeIndex, Instant, MacAddr, PortIndex, Vid};
+use vswitch_core::fdb::{Entry, EntryKind};
+use vswitch_core::verdict::{DropReason, FloodClass};
 
-/// Entries of one reply of a list.
-const PAGE: usize = 1000;
+/// Learned addresses by port.
+type Counts = BTreeMap<PortIndex, u32>;
 
 impl Controller {
     pub(super) fn known(&self, bridge: Option<&str>, port: Option<&str>) -> Result<(), ApiError> {
@@ -54,6 +54,12 @@ impl Controller {
     }
 
     pub(super) fn state(&self, bridge: Option<&str>, port: Option<&str>, now: Instant) -> State {
+        let tables = self
+            .committed
+            .bridges
+            .values()
+            .map(|bridge| &bridge.spec.fdb);
+        let counts: Counts = tables.flat_map(|fdb| fdb.counts_by_port()).collect();
         let wanted =
             |of: &str, name: &str| bridge.is_none_or(|b| b == of) && port.is_none_or(|p| p == name);
         let ports = self
@@ -61,7 +67,7 @@ impl Controller {
             .ports
             .iter()
             .filter(|(name, port)| wanted(&port.bridge, name))
-            .map(|(name, _)| self.port_row(name))
+            .map(|(name, _)| self.port_row(name, &counts))
             .collect();
         let on = port
             .and_then(|p| self.committed.ports.get(p))
@@ -108,7 +114,7 @@ impl Controller {
         }
     }
 
-    fn port_row(&self, name: &str) -> Port {
+    fn port_row(&self, name: &str, counts: &Counts) -> Port {
         let (Some(wanted), Some(status)) = (self.committed.ports.get(name), self.status.get(name))
         else {
             return Port::default();
@@ -121,18 +127,7 @@ impl Controller {
         let link = link.filter(|_| wanted.spec.netns().is_none());
         let config = self.config.port.get(name).cloned().unwrap_or_default();
         let table = self.config.membership_of(name).unwrap_or_default();
-        let fdb = self
-            .committed
-            .bridges
-            .get(&wanted.bridge)
-            .map(|b| &b.spec.fdb);
-        let entries = fdb.map_or(0, |fdb| {
-            let found = fdb
-                .counts_by_port()
-                .into_iter()
-                .find(|(port, _)| *port == wanted.index);
-            found.map_or(0, |(_, count)| count)
-        });
+        let entries = counts.get(&wanted.index).copied().unwrap_or(0);
         let mac = link
             .and_then(|l| l.mac)
             .or_else(|| facts.and_then(|f| f.mac))
@@ -269,40 +264,51 @@ impl Controller {
         }
     }
 
-    /// Entries that are not stale, of one bridge or all, sorted.
-    pub(super) fn fdb_entries(
-        &self,
-        bridge: Option<&str>,
-        port: Option<&str>,
-        now: Instant,
-    ) -> Vec<FdbEntry> {
+    /// Entries that are not stale, of one bridge or all, behind one port or any; sorted by bridge, VLAN
+    /// and address.
+    pub(super) fn rows(&self, bridge: Option<&str>, port: Option<&str>) -> Vec<Row> {
         let port = port.and_then(|name| self.port_index(name));
-        let now_s = now.as_secs_u32();
         let mut rows = Vec::new();
-        for (name, view) in &self.view.bridges {
+        for (name, at) in &self.view.bridges {
             if bridge.is_some_and(|wanted| wanted != name) {
                 continue;
             }
-            for entry in view.spec.fdb.entries() {
-                if port.is_some_and(|port| port != entry.port) || !self.is_current(&entry) {
-                    continue;
-                }
-                let learned = entry.kind == EntryKind::Learned;
-                rows.push(FdbEntry {
-                    bridge: name.clone(),
-                    mac: entry.mac.to_string(),
-                    vlan: entry.vid.map_or(0, Vid::get),
-                    port: self.port_name(entry.port).unwrap_or("?").to_owned(),
-                    kind: fdb_kind(entry.kind),
-                    seen_seconds: learned.then(|| u64::from(now_s.saturating_sub(entry.seen))),
-                    used_seconds: (entry.used > 0)
-                        .then(|| u64::from(now_s.saturating_sub(entry.used))),
-                    hits: None,
-                });
-            }
+            let begin = rows.len();
+            let wanted = |entry: &Entry| {
+                port.is_none_or(|port| port == entry.port) && self.is_current(entry)
+            };
+            let entries = at.spec.fdb.entries().filter(wanted);
+            rows.extend(entries.map(|entry| (at.index, entry)));
+            rows[begin..].sort_unstable_by_key(|(_, entry)| (entry.vid, entry.mac));
         }
-        rows.sort_by(|a, b| (&a.bridge, a.vlan, &a.mac).cmp(&(&b.bridge, b.vlan, &b.mac)));
         rows
+    }
+
+    /// Rows as the API has them.
+    pub(super) fn render(&self, rows: Vec<Row>, now: Instant) -> Vec<FdbEntry> {
+        let now_s = now.as_secs_u32();
+        let bridges: Vec<(BridgeIndex, &String)> = self
+            .view
+            .bridges
+            .iter()
+            .map(|(name, bridge)| (bridge.index, name))
+            .collect();
+        let bridge = |index| {
+            let found = bridges.iter().find(|(known, _)| *known == index);
+            found.map_or_else(String::new, |(_, name)| (*name).clone())
+        };
+        let ago = |second: u32| u64::from(now_s.saturating_sub(second));
+        let row = |(index, entry): Row| FdbEntry {
+            bridge: bridge(index),
+            mac: entry.mac.to_string(),
+            vlan: entry.vid.map_or(0, Vid::get),
+            port: self.port_name(entry.port).unwrap_or("?").to_owned(),
+            kind: fdb_kind(entry.kind),
+            seen_seconds: (entry.kind == EntryKind::Learned).then(|| ago(entry.seen)),
+            used_seconds: (entry.used > 0).then(|| ago(entry.used)),
+            hits: None,
+        };
+        rows.into_iter().map(row).collect()
     }
 
     fn is_current(&self, entry: &Entry) -> bool {
@@ -317,44 +323,26 @@ impl Controller {
         if let Err(error) = self.known(list.bridge.as_deref(), list.port.as_deref()) {
             return self.streams.answer(id, Err::<(), _>(error));
         }
-        let mac = list.mac.as_ref().map(ToString::to_string);
-        let mut rows = self.fdb_entries(list.bridge.as_deref(), list.port.as_deref(), now);
-        rows.retain(|row| {
-            list.vlan.is_none_or(|vlan| vlan == row.vlan)
-                && mac.as_ref().is_none_or(|mac| *mac == row.mac)
+        let mac = list.mac.map(|mac| MacAddr(mac.octets()));
+        let mut rows = self.rows(list.bridge.as_deref(), list.port.as_deref());
+        rows.retain(|(_, entry)| {
+            list.vlan
+                .is_none_or(|vlan| vlan == entry.vid.map_or(0, Vid::get))
+                && mac.is_none_or(|mac| mac == entry.mac)
         });
-        if !more {
-            let truncated = rows.len() > PAGE;
-            rows.truncate(PAGE);
-            return self.streams.answer(
-                id,
-                Ok(FdbPage {
-                    entries: rows,
-                    truncated,
-                }),
-            );
+        if more {
+            return self.streams.list(id, rows.into());
         }
-        let mut pages: Vec<FdbPage> = rows
-            .chunks(PAGE)
-            .map(|chunk| FdbPage {
-                entries: chunk.to_vec(),
-                truncated: false,
-            })
-            .collect();
-        let last = pages.pop().unwrap_or_default();
-        for page in pages {
-            self.streams.continue_with(id, page);
-        }
-        self.streams.answer(id, Ok(last));
+        let truncated = rows.len() > PAGE;
+        rows.truncate(PAGE);
+        let entries = self.render(rows, now);
+        self.streams.answer(id, Ok(FdbPage { entries, truncated }));
     }
 
     pub(super) fn fdb_flush(&mut self, flush: &FdbFlush) -> Result<FdbFlushed, ApiError> {
         self.known(flush.bridge.as_deref(), flush.port.as_deref())?;
         let port = flush.port.as_deref().and_then(|name| self.port_index(name));
-        let mac: Option<MacAddr> = flush
-            .mac
-            .as_ref()
-            .and_then(|mac| mac.to_string().parse().ok());
+        let mac = flush.mac.map(|mac| MacAddr(mac.octets()));
         let mut flushed = 0;
         for (name, bridge) in &self.view.bridges {
             if flush.bridge.as_ref().is_some_and(|wanted| wanted != name) {
@@ -485,155 +473,6 @@ impl Controller {
             snapshot_time: self.wall.rfc3339(now),
             vlans,
         })
-    }
-
-    pub(super) fn trace(&self, trace: &Trace, now: Instant) -> Result<TraceReply, ApiError> {
-        self.known(None, Some(&trace.port))?;
-        let bytes = trace.frame()?;
-        let Some(ingress) = self.port_index(&trace.port) else {
-            return Err(ApiError::not_found("port", &trace.port, std::iter::empty()));
-        };
-        let pcp = u16::from(trace.pcp.unwrap_or(0) & 7) << 13;
-        let stripped = trace.vlan.map(|vlan| Tag {
-            tpid: Tpid::Dot1q,
-            tci: Tci(pcp | vlan & 0xfff),
-        });
-        let frame = Frame {
-            bytes: &bytes,
-            stripped,
-            offload: VnetHdr::NONE,
-        };
-        let explained = explain(&self.snapshot, ingress, &frame, now);
-        let name = |index: PortIndex| self.port_name(index).unwrap_or("?").to_owned();
-        let class = explained.classified;
-        let vid = class.and_then(|c| c.vid);
-        let mut reply = TraceReply::default();
-        let mut add = |stage: &str, object: Option<String>, text: String, reason: Option<&str>| {
-            let reason = reason.map(str::to_owned);
-            reply.steps.push(TraceStep {
-                stage: stage.to_owned(),
-                object,
-                text,
-                reason,
-            });
-        };
-        let mut copies = Vec::new();
-        for step in &explained.steps {
-            match step {
-                Step::NoBridge => add(
-                    "in",
-                    Some(trace.port.clone()),
-                    "the port is not attached to its bridge now".to_owned(),
-                    None,
-                ),
-                Step::Admitted { vid, tag } => {
-                    let text = match (vid, tag) {
-                        (None, _) => "the bridge does not filter VLANs".to_owned(),
-                        (Some(vid), None) => format!("untagged: VLAN {vid} (pvid)"),
-                        (Some(vid), Some(tag)) if tag.vid_bits() == 0 => {
-                            format!("priority tag {}: VLAN {vid} (pvid)", tag.pcp().get())
-                        }
-                        (Some(vid), Some(_)) => format!("tagged: VLAN {vid}"),
-                    };
-                    add("in", Some(trace.port.clone()), text, None);
-                }
-                Step::Learn { learned } => {
-                    let source = class.map(|c| c.src.to_string());
-                    add("learn", source, self.learned_text(*learned), None);
-                }
-                Step::Group { class: kind } => {
-                    let text = match kind {
-                        FloodClass::Broadcast => "broadcast: flood",
-                        _ => "multicast: flood",
-                    };
-                    add(
-                        "find",
-                        class.map(|c| c.dst.to_string()),
-                        text.to_owned(),
-                        None,
-                    );
-                }
-                Step::Unknown => {
-                    let vlan = vid.map_or_else(String::new, |vid| format!(" in VLAN {vid}"));
-                    let text = format!("unknown{vlan}: flood");
-                    add("find", class.map(|c| c.dst.to_string()), text, None);
-                }
-                Step::Known { port, kind } => {
-                    let kind = match kind {
-                        EntryKind::Learned => "learned",
-                        EntryKind::Static => "static",
-                        EntryKind::Local => "the switch's own",
-                    };
-                    let text = format!("behind {} ({kind})", name(*port));
-                    add("find", class.map(|c| c.dst.to_string()), text, None);
-                }
-                Step::Out { egress } => {
-                    let tag = vid.filter(|_| egress.tagged).map(Vid::get);
-                    let text =
-                        tag.map_or_else(|| "untagged".to_owned(), |tag| format!("tagged {tag}"));
-                    add("out", Some(name(egress.port)), text, None);
-                    copies.push(TraceCopy {
-                        port: name(egress.port),
-                        tag,
-                    });
-                }
-                Step::Skip { port, why } => {
-                    let (text, reason) = match why {
-                        Skipped::Ingress => ("it came from there", "same-port"),
-                        Skipped::Isolated => ("both ports are isolated", "isolated"),
-                        Skipped::FloodOff => {
-                            ("this kind of traffic is not flooded there", "flood-off")
-                        }
-                        Skipped::Oversize => ("larger than the port's MTU", "tx-oversize"),
-                    };
-                    add("skip", Some(name(*port)), text.to_owned(), Some(reason));
-                }
-            }
-        }
-        let (verdict, reason) = match explained.verdict {
-            Verdict::Forward(_) => ("forward", None),
-            Verdict::Flood(_) => ("flood", None),
-            Verdict::Punt(reason) => {
-                add(
-                    "punt",
-                    Some("the control side".to_owned()),
-                    reason.meaning().to_owned(),
-                    Some(reason.name()),
-                );
-                ("punt", Some(reason.name()))
-            }
-            Verdict::Drop(reason) => {
-                add(
-                    "drop",
-                    None,
-                    reason.meaning().to_owned(),
-                    Some(reason.name()),
-                );
-                ("drop", Some(reason.name()))
-            }
-        };
-        reply.verdict = verdict.to_owned();
-        reply.reason = reason.map(str::to_owned);
-        reply.copies = copies;
-        Ok(reply)
-    }
-
-    fn learned_text(&self, learned: Learned) -> String {
-        match learned {
-            Learned::Known => "known here".to_owned(),
-            Learned::New => "new: would be learned here".to_owned(),
-            Learned::Moved { from } => {
-                format!(
-                    "known behind {}: would move here",
-                    self.port_name(from).unwrap_or("?")
-                )
-            }
-            Learned::Pinned => "configured behind another port: stays there".to_owned(),
-            Learned::OwnAddress => "the switch's own address: not learned".to_owned(),
-            Learned::PortLimit => "not learned: the port has mac_limit addresses".to_owned(),
-            Learned::Busy => "not learned this time".to_owned(),
-            Learned::NoRoom => "not learned: no room beside static entries".to_owned(),
-        }
     }
 }
 

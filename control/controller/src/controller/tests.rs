@@ -34,12 +34,23 @@ fn vid(value: u16) -> Vid {
 fn learn(rig: &Rig, port: &str, vlan: u16, mac: MacAddr) -> Learned {
     let index = rig.index(port);
     let view = rig.snapshot.port(index).expect("a published port");
-    let bridge = rig.snapshot.bridge(view.bridge.expect("a bridge")).expect("its bridge");
-    let source = Source { port: index, epoch: view.epoch, mac_limit: view.mac_limit };
+    let bridge = rig
+        .snapshot
+        .bridge(view.bridge.expect("a bridge"))
+        .expect("its bridge");
+    let source = Source {
+        port: index,
+        epoch: view.epoch,
+        mac_limit: view.mac_limit,
+    };
     let now_s = rig.now.as_secs_u32();
-    bridge.fdb.learn(Some(vid(vlan)), mac, source, now_s, |port, epoch| {
-        rig.snapshot.port(port).is_some_and(|view| view.epoch == epoch)
-    })
+    bridge
+        .fdb
+        .learn(Some(vid(vlan)), mac, source, now_s, |port, epoch| {
+            rig.snapshot
+                .port(port)
+                .is_some_and(|view| view.epoch == epoch)
+        })
 }
 
 /// Whether a frame to the address would be forwarded, to that port.

@@ -15,7 +15,13 @@ fn at_start_devices_are_opened_before_the_snapshot_that_names_them() {
     assert_eq!(
         log,
         [
-            "open br0", "open eth0", "open vm1", "save", "attach 2", "attach 0", "attach 1",
+            "open br0",
+            "open eth0",
+            "open vm1",
+            "save",
+            "attach 2",
+            "attach 0",
+            "attach 1",
             "publish [0 1 2]"
         ]
     );
@@ -23,7 +29,10 @@ fn at_start_devices_are_opened_before_the_snapshot_that_names_them() {
     assert_eq!(rig.saved.ports.len(), 3);
     assert!(rig.controller.is_idle());
     let health = rig.health();
-    assert_eq!((health.ports, health.ports_up, health.problems.len()), (3, 3, 0));
+    assert_eq!(
+        (health.ports, health.ports_up, health.problems.len()),
+        (3, 3, 0)
+    );
 }
 
 #[test]
@@ -37,7 +46,10 @@ fn a_port_leaves_only_after_every_worker_has_forgotten_it() {
     rig.observe();
     rig.run();
     assert_eq!(rig.take_log(), ["detach 1", "close 1 delete", "save"]);
-    assert_eq!(rig.take(id)[0].result.as_ref().expect("done")["generation"], 2);
+    assert_eq!(
+        rig.take(id)[0].result.as_ref().expect("done")["generation"],
+        2
+    );
     assert!(rig.saved.ports.iter().all(|port| port.name != "vm1"));
 }
 
@@ -47,18 +59,40 @@ fn a_port_that_cannot_be_opened_is_refused_with_the_cause_and_leaves_no_trace() 
     rig.take_log();
     rig.fault = Box::new(|effect| text(effect).starts_with("open vm2").then(|| error(16)));
     let add = json!({"name": "vm2", "config": {"kind": "tap", "bridge": "br0"}});
-    let refused = rig.call("io.vswitch.Switch.AddPort", add.clone()).expect_err("refused");
-    let ApiError::SystemError { operation, object, errno, errno_name, .. } = refused else {
+    let refused = rig
+        .call("io.vswitch.Switch.AddPort", add.clone())
+        .expect_err("refused");
+    let ApiError::SystemError {
+        operation,
+        object,
+        errno,
+        errno_name,
+        ..
+    } = refused
+    else {
         panic!("{refused}")
     };
     assert_eq!(
-        (operation.as_str(), object.as_str(), errno, errno_name.as_str()),
+        (
+            operation.as_str(),
+            object.as_str(),
+            errno,
+            errno_name.as_str()
+        ),
         ("open device", "port vm2", 16, "EBUSY")
     );
     assert_eq!(rig.controller.generation(), 1);
-    assert!(rig.state().ports.iter().all(|port| port.name != "vm2" && port.state == "up"));
+    assert!(
+        rig.state()
+            .ports
+            .iter()
+            .all(|port| port.name != "vm2" && port.state == "up")
+    );
     rig.fault = Box::new(|_| None);
-    assert!(rig.call("io.vswitch.Switch.AddPort", add).is_ok(), "the name is free again");
+    assert!(
+        rig.call("io.vswitch.Switch.AddPort", add).is_ok(),
+        "the name is free again"
+    );
     assert_eq!(rig.port("vm2").state, "up");
 }
 
@@ -79,16 +113,36 @@ fn a_change_that_fails_half_way_is_undone_wholly() {
         }
         _ => None,
     });
-    let refused = rig.call("io.vswitch.Switch.Apply", json!({"config": config})).expect_err("no memory");
-    assert!(matches!(refused, ApiError::SystemError { errno: 12, .. }), "{refused}");
+    let refused = rig
+        .call("io.vswitch.Switch.Apply", json!({"config": config}))
+        .expect_err("no memory");
+    assert!(
+        matches!(refused, ApiError::SystemError { errno: 12, .. }),
+        "{refused}"
+    );
     let names: Vec<String> = rig.open.values().map(|d| d.spec.name.clone()).collect();
     assert_eq!(names.len(), 3, "{names:?}");
-    let vm1 = rig.open.values().find(|d| d.spec.name == "vm1").expect("reopened");
-    assert!(vm1.attached && vm1.spec.queues == 1, "with the queues it had");
+    let vm1 = rig
+        .open
+        .values()
+        .find(|d| d.spec.name == "vm1")
+        .expect("reopened");
+    assert!(
+        vm1.attached && vm1.spec.queues == 1,
+        "with the queues it had"
+    );
     assert!(rig.state().ports.iter().all(|port| port.state == "up"));
     let bridge = rig.snapshot.bridges().next().expect("a bridge").1;
-    assert!(bridge.fdb.find(Some(vid(1)), "02:00:00:00:00:99".parse().unwrap()).is_none());
-    assert!(is_known(&rig, "eth0", 100, STATION), "who was not concerned keeps its addresses");
+    assert!(
+        bridge
+            .fdb
+            .find(Some(vid(1)), "02:00:00:00:00:99".parse().unwrap())
+            .is_none()
+    );
+    assert!(
+        is_known(&rig, "eth0", 100, STATION),
+        "who was not concerned keeps its addresses"
+    );
     assert_eq!(rig.controller.generation(), 1);
 }
 
@@ -100,24 +154,43 @@ fn all_errors_are_reported_and_nothing_happens() {
     config["port"]["vm1"]["vlan"] = json!(4095);
     config["port"]["vm2"] = json!({"kind": "tap", "bridge": "br1"});
     config["bridge"]["br0"]["mtu"] = json!(20);
-    let refused = rig.call("io.vswitch.Switch.Apply", json!({"config": config})).expect_err("wrong");
-    let ApiError::InvalidConfig { errors } = refused else { panic!("{refused}") };
+    let refused = rig
+        .call("io.vswitch.Switch.Apply", json!({"config": config}))
+        .expect_err("wrong");
+    let ApiError::InvalidConfig { errors } = refused else {
+        panic!("{refused}")
+    };
     let paths: Vec<&str> = errors.iter().map(|e| e.path.as_str()).collect();
-    assert_eq!(paths, ["bridge.br0.mtu", "port.vm1.vlan", "port.vm2.bridge"]);
+    assert_eq!(
+        paths,
+        ["bridge.br0.mtu", "port.vm1.vlan", "port.vm2.bridge"]
+    );
     assert!(rig.take_log().is_empty());
 }
 
 /// S-22
 #[test]
 fn a_device_that_the_kernel_bridges_is_refused_by_name() {
-    let enslaved = crate::facts::Link { master: Some("virbr0".into()), ..nic("eth1", 6) };
+    let enslaved = crate::facts::Link {
+        master: Some("virbr0".into()),
+        ..nic("eth1", 6)
+    };
     let mut rig = Rig::new(small(), &[nic("eth0", 5), enslaved]);
     let add = json!({"name": "eth1", "config": {"kind": "nic", "bridge": "br0"}});
-    let refused = rig.call("io.vswitch.Switch.AddPort", add).expect_err("enslaved");
-    let ApiError::InvalidConfig { errors } = refused else { panic!("{refused}") };
+    let refused = rig
+        .call("io.vswitch.Switch.AddPort", add)
+        .expect_err("enslaved");
+    let ApiError::InvalidConfig { errors } = refused else {
+        panic!("{refused}")
+    };
     assert_eq!(errors[0].path, "port.eth1");
     assert!(errors[0].message.contains("virbr0"), "{}", errors[0]);
-    assert!(errors[0].hint.as_deref().is_some_and(|h| h.contains("nomaster")));
+    assert!(
+        errors[0]
+            .hint
+            .as_deref()
+            .is_some_and(|h| h.contains("nomaster"))
+    );
 }
 
 /// S-21, C-09
@@ -128,20 +201,38 @@ fn protected_objects_are_refused_by_api_and_changed_by_the_file() {
     let mut rig = Rig::new(config.clone(), &[nic("eth0", 5)]);
     let before = rig.state();
     for (method, parameters) in [
-        ("io.vswitch.Switch.DelBridge", json!({"name": "br0", "cascade": true})),
-        ("io.vswitch.Switch.SetBridge", json!({"name": "br0", "config": {"mtu": 9000}})),
-        ("io.vswitch.Switch.SetPort", json!({"name": "eth0", "config": {"enabled": false}})),
+        (
+            "io.vswitch.Switch.DelBridge",
+            json!({"name": "br0", "cascade": true}),
+        ),
+        (
+            "io.vswitch.Switch.SetBridge",
+            json!({"name": "br0", "config": {"mtu": 9000}}),
+        ),
+        (
+            "io.vswitch.Switch.SetPort",
+            json!({"name": "eth0", "config": {"enabled": false}}),
+        ),
         ("io.vswitch.Switch.DelPort", json!({"name": "br0"})),
-        ("io.vswitch.Switch.DelVlan", json!({"port": "eth0", "first": 1})),
+        (
+            "io.vswitch.Switch.DelVlan",
+            json!({"port": "eth0", "first": 1}),
+        ),
     ] {
         let refused = rig.call(method, parameters).expect_err("protected");
-        assert!(matches!(refused, ApiError::Protected { .. }), "{method}: {refused}");
+        assert!(
+            matches!(refused, ApiError::Protected { .. }),
+            "{method}: {refused}"
+        );
     }
     assert_eq!(rig.state().ports, before.ports);
     let vm2 = json!({"name": "vm2", "config": {"kind": "tap", "bridge": "br0"}});
-    rig.call("io.vswitch.Switch.AddPort", vm2).expect("ports may come");
+    rig.call("io.vswitch.Switch.AddPort", vm2)
+        .expect("ports may come");
     config["bridge"]["br0"]["mtu"] = json!(9000);
-    rig.controller.handle_reload(crate::testing::config(config), rig.now).expect("no errors");
+    rig.controller
+        .handle_reload(crate::testing::config(config), rig.now)
+        .expect("no errors");
     rig.run();
     assert_eq!(rig.state().bridges[0].mtu, 9000);
     assert_eq!(rig.health().unsaved, 0, "what the file says is saved");
@@ -153,11 +244,17 @@ fn a_reload_that_fails_changes_nothing_and_says_so() {
     let mut config = small();
     config["port"]["vm9"] = json!({"kind": "tap", "bridge": "br0"});
     rig.fault = Box::new(|effect| text(effect).starts_with("open vm9").then(|| error(1)));
-    rig.controller.handle_reload(crate::testing::config(config), rig.now).expect("no errors");
+    rig.controller
+        .handle_reload(crate::testing::config(config), rig.now)
+        .expect("no errors");
     rig.run();
     assert_eq!(rig.controller.generation(), 1);
     let told = rig.events_of("config").pop().expect("an event");
-    assert!(told.message.contains("vm9") && told.message.contains("EPERM"), "{}", told.message);
+    assert!(
+        told.message.contains("vm9") && told.message.contains("EPERM"),
+        "{}",
+        told.message
+    );
     let wrong = crate::testing::config(json!({"port": {"vm9": {"kind": "tap", "bridge": "br7"}}}));
     assert!(rig.controller.handle_reload(wrong, rig.now).is_err());
 }
@@ -165,17 +262,24 @@ fn a_reload_that_fails_changes_nothing_and_says_so() {
 #[test]
 fn a_change_made_for_another_generation_is_a_conflict() {
     let mut rig = small_rig();
-    let set = |generation: u64| {
-        json!({"name": "vm1", "config": {"vlan": 200}, "expectGeneration": generation})
-    };
-    let refused = rig.call("io.vswitch.Switch.SetPort", set(7)).expect_err("another generation");
+    let set = |generation: u64| json!({"name": "vm1", "config": {"vlan": 200}, "expectGeneration": generation});
+    let refused = rig
+        .call("io.vswitch.Switch.SetPort", set(7))
+        .expect_err("another generation");
     assert!(matches!(
         refused,
-        ApiError::Conflict { expect_generation: Some(7), generation: 1, .. }
+        ApiError::Conflict {
+            expect_generation: Some(7),
+            generation: 1,
+            ..
+        }
     ));
     let done = rig.call("io.vswitch.Switch.SetPort", set(1)).expect("done");
     assert_eq!(done["generation"], 2);
-    assert!(rig.call("io.vswitch.Switch.SetPort", set(1)).is_err(), "once only");
+    assert!(
+        rig.call("io.vswitch.Switch.SetPort", set(1)).is_err(),
+        "once only"
+    );
 }
 
 #[test]
@@ -188,7 +292,10 @@ fn a_dry_run_says_what_would_change_and_changes_nothing() {
     let changes = plan["changes"].as_array().expect("changes");
     assert_eq!(changes[0]["path"], "port.vm1.queues");
     assert_eq!(changes[0]["impact"], "port-flap");
-    assert_eq!((&changes[1]["before"], &changes[1]["after"]), (&json!(100), &json!(200)));
+    assert_eq!(
+        (&changes[1]["before"], &changes[1]["after"]),
+        (&json!(100), &json!(200))
+    );
     assert!(rig.take_log().is_empty());
     // What would be refused is refused when tried out, too.
     let set = json!({"name": "vm1", "config": {"vlan": 4095}, "dryRun": true});
@@ -199,15 +306,21 @@ fn a_dry_run_says_what_would_change_and_changes_nothing() {
 fn changes_wait_for_each_other_and_the_queue_is_bounded() {
     let mut rig = small_rig();
     rig.keep = Some("open");
-    let add = |i: usize| {
-        json!({"name": format!("p{i}"), "config": {"kind": "tap", "bridge": "br0"}})
-    };
-    let ids: Vec<_> =
-        (0..=super::super::QUEUE_MAX).map(|i| rig.send("io.vswitch.Switch.AddPort", add(i))).collect();
+    let add =
+        |i: usize| json!({"name": format!("p{i}"), "config": {"kind": "tap", "bridge": "br0"}});
+    let ids: Vec<_> = (0..=super::super::QUEUE_MAX)
+        .map(|i| rig.send("io.vswitch.Switch.AddPort", add(i)))
+        .collect();
     assert!(rig.replies.is_empty());
-    let refused = rig.call("io.vswitch.Switch.AddPort", add(999)).expect_err("full");
+    let refused = rig
+        .call("io.vswitch.Switch.AddPort", add(999))
+        .expect_err("full");
     assert!(matches!(refused, ApiError::Busy { .. }));
-    assert_eq!(rig.state().generation, 1, "reads are answered all the while");
+    assert_eq!(
+        rig.state().generation,
+        1,
+        "reads are answered all the while"
+    );
     rig.let_go();
     for (i, id) in ids.into_iter().enumerate() {
         let reply = rig.take(id).remove(0);
@@ -223,15 +336,25 @@ fn mtus_rise_at_the_nic_first_and_fall_there_last() {
     let (eth0, vm1) = (rig.index("eth0").0, rig.index("vm1").0);
     rig.take_log();
     let set = |mtu: u16| json!({"name": "br0", "config": {"mtu": mtu}});
-    rig.call("io.vswitch.Switch.SetBridge", set(9000)).expect("raised");
+    rig.call("io.vswitch.Switch.SetBridge", set(9000))
+        .expect("raised");
     let log = rig.take_log();
-    let at = |what: &str| log.iter().position(|l| l.starts_with(what)).expect("in the log");
+    let at = |what: &str| {
+        log.iter()
+            .position(|l| l.starts_with(what))
+            .expect("in the log")
+    };
     assert!(at(&format!("set {eth0} mtu 9000")) < at(&format!("set {vm1} mtu 9000")));
     assert!(at(&format!("set {vm1} mtu 9000")) < at("publish"));
     assert_eq!(rig.snapshot.port(rig.index("vm1")).unwrap().mtu, 9000);
-    rig.call("io.vswitch.Switch.SetBridge", set(1400)).expect("lowered");
+    rig.call("io.vswitch.Switch.SetBridge", set(1400))
+        .expect("lowered");
     let log = rig.take_log();
-    let at = |what: &str| log.iter().position(|l| l.starts_with(what)).expect("in the log");
+    let at = |what: &str| {
+        log.iter()
+            .position(|l| l.starts_with(what))
+            .expect("in the log")
+    };
     assert!(at("publish") < at(&format!("set {vm1} mtu 1400")));
     assert!(at(&format!("set {vm1} mtu 1400")) < at(&format!("set {eth0} mtu 1400")));
 }
@@ -240,8 +363,11 @@ fn mtus_rise_at_the_nic_first_and_fall_there_last() {
 fn a_failed_mtu_is_undone_everywhere() {
     let mut rig = small_rig();
     let vm1 = rig.index("vm1").0;
-    rig.fault =
-        Box::new(move |effect| text(effect).starts_with(&format!("set {vm1} mtu 9000")).then(|| error(22)));
+    rig.fault = Box::new(move |effect| {
+        text(effect)
+            .starts_with(&format!("set {vm1} mtu 9000"))
+            .then(|| error(22))
+    });
     let set = json!({"name": "br0", "config": {"mtu": 9000}});
     assert!(rig.call("io.vswitch.Switch.SetBridge", set).is_err());
     assert!(rig.open.values().all(|device| device.settings.mtu == 1500));
@@ -262,7 +388,11 @@ fn addresses_of_a_host_port_change_in_place() {
     let addresses: Vec<String> = host.addresses.iter().map(ToString::to_string).collect();
     assert_eq!(addresses, ["10.0.1.1/24", "10.0.2.1/24"]);
     assert_eq!(host.gateway, Some("10.0.2.254".parse().unwrap()));
-    assert!(rig.take_log().iter().all(|l| !l.starts_with("open") && !l.starts_with("close")));
+    assert!(
+        rig.take_log()
+            .iter()
+            .all(|l| !l.starts_with("open") && !l.starts_with("close"))
+    );
 }
 
 /// 3.1.3: VLAN removed from a port → forget (VLAN, port), after nobody can learn it again.
@@ -272,9 +402,15 @@ fn leaving_a_vlan_forgets_its_addresses_and_no_others() {
     learn(&rig, "eth0", 100, STATION);
     learn(&rig, "eth0", 200, STATION);
     rig.observes = false;
-    rig.send("io.vswitch.Switch.DelVlan", json!({"port": "eth0", "first": 200}));
+    rig.send(
+        "io.vswitch.Switch.DelVlan",
+        json!({"port": "eth0", "first": 200}),
+    );
     let fdb = rig.snapshot.bridges().next().unwrap().1.fdb.clone();
-    assert!(fdb.find(Some(vid(200)), STATION).is_some(), "workers may still learn it");
+    assert!(
+        fdb.find(Some(vid(200)), STATION).is_some(),
+        "workers may still learn it"
+    );
     rig.observe();
     rig.observes = true;
     rig.run();
@@ -286,11 +422,17 @@ fn leaving_a_vlan_forgets_its_addresses_and_no_others() {
 fn a_port_that_stops_forwarding_is_forgotten_at_once() {
     let mut rig = small_rig();
     learn(&rig, "vm1", 100, STATION);
-    rig.call("io.vswitch.Switch.SetPort", json!({"name": "vm1", "config": {"state": "blocking"}}))
-        .expect("done");
+    rig.call(
+        "io.vswitch.Switch.SetPort",
+        json!({"name": "vm1", "config": {"state": "blocking"}}),
+    )
+    .expect("done");
     assert!(!is_known(&rig, "vm1", 100, STATION));
-    rig.call("io.vswitch.Switch.SetPort", json!({"name": "vm1", "config": {"enabled": false}}))
-        .expect("done");
+    rig.call(
+        "io.vswitch.Switch.SetPort",
+        json!({"name": "vm1", "config": {"enabled": false}}),
+    )
+    .expect("done");
     let vm1 = rig.index("vm1");
     assert!(!rig.open[&vm1].settings.up);
     assert_eq!(rig.snapshot.port(vm1).unwrap().state, PortState::Disabled);
@@ -308,14 +450,23 @@ fn a_resized_table_keeps_addresses_and_a_refused_resize_keeps_the_table() {
     config["bridge"]["br0"]["fdb_max"] = json!(100);
     config["port"]["vm2"] = json!({"kind": "tap", "bridge": "br0"});
     rig.fault = Box::new(|effect| text(effect).starts_with("open vm2").then(|| error(16)));
-    assert!(rig.call("io.vswitch.Switch.Apply", json!({"config": config})).is_err());
+    assert!(
+        rig.call("io.vswitch.Switch.Apply", json!({"config": config}))
+            .is_err()
+    );
     assert!(std::sync::Arc::ptr_eq(&table(&rig), &old));
-    rig.call("io.vswitch.Switch.SetBridge", json!({"name": "br0", "config": {"fdb_max": 100}}))
-        .expect("done");
+    rig.call(
+        "io.vswitch.Switch.SetBridge",
+        json!({"name": "br0", "config": {"fdb_max": 100}}),
+    )
+    .expect("done");
     assert_eq!(table(&rig).learned_max(), 100);
     assert!(is_known(&rig, "vm1", 100, STATION));
     let own = rig.port("br0").mac.expect("an address").parse().unwrap();
-    assert!(table(&rig).find(Some(vid(1)), own).is_some(), "its own address moved along");
+    assert!(
+        table(&rig).find(Some(vid(1)), own).is_some(),
+        "its own address moved along"
+    );
 }
 
 #[test]
@@ -323,13 +474,24 @@ fn vlans_are_counted_where_the_bridge_says_so() {
     let mut rig = small_rig();
     let vm1 = rig.index("vm1").0;
     rig.take_log();
-    rig.call("io.vswitch.Switch.SetBridge", json!({"name": "br0", "config": {"vlan_stats": true}}))
-        .expect("done");
+    rig.call(
+        "io.vswitch.Switch.SetBridge",
+        json!({"name": "br0", "config": {"vlan_stats": true}}),
+    )
+    .expect("done");
     let log = rig.take_log();
     assert!(log.contains(&format!("count {vm1} {{100}}")), "{log:?}");
-    rig.call("io.vswitch.Switch.AddVlan", json!({"port": "vm1", "first": 300})).expect("done");
+    rig.call(
+        "io.vswitch.Switch.AddVlan",
+        json!({"port": "vm1", "first": 300}),
+    )
+    .expect("done");
     let log = rig.take_log();
-    assert_eq!(log[0], format!("count {vm1} {{100, 300}}"), "only what is new, before it is published");
+    assert_eq!(
+        log[0],
+        format!("count {vm1} {{100, 300}}"),
+        "only what is new, before it is published"
+    );
     assert_eq!(log.len(), 2, "{log:?}");
 }
 
@@ -343,7 +505,9 @@ fn at_the_end_everything_is_given_back_and_persistent_taps_stay() {
     rig.controller.handle_stop(rig.now);
     rig.run();
     assert!(!rig.controller.is_stopped());
-    let refused = rig.call("io.vswitch.Switch.DelPort", json!({"name": "vm1"})).expect_err("too late");
+    let refused = rig
+        .call("io.vswitch.Switch.DelPort", json!({"name": "vm1"}))
+        .expect_err("too late");
     assert!(matches!(refused, ApiError::Busy { .. }));
     rig.let_go();
     assert!(rig.controller.is_stopped() && rig.open.is_empty());
@@ -362,7 +526,9 @@ fn what_a_killed_daemon_left_is_handed_over_or_put_back() {
         persistent: false,
         found: Some(FoundState(format!("state of {name}"))),
     };
-    let recovered = AttachedState { ports: vec![left("eth0", 5), left("eth1", 6), left("eth2", 7)] };
+    let recovered = AttachedState {
+        ports: vec![left("eth0", 5), left("eth1", 6), left("eth2", 7)],
+    };
     // eth2 is another device by now: what was written down is not true of it.
     let links = [nic("eth0", 5), nic("eth1", 6), nic("eth2", 70)];
     let mut rig = Rig::with(small(), &links, recovered, Box::new(|_| None));
@@ -371,15 +537,27 @@ fn what_a_killed_daemon_left_is_handed_over_or_put_back() {
     assert!(!log.contains(&"restore eth2".to_owned()), "{log:?}");
     let eth0 = &rig.open[&rig.index("eth0")];
     assert_eq!(eth0.spec.found, Some(FoundState("state of eth0".into())));
-    let saved = rig.saved.ports.iter().find(|port| port.name == "eth0").expect("saved");
-    assert_eq!(saved.found, Some(FoundState("state of eth0".into())), "not the state we made");
+    let saved = rig
+        .saved
+        .ports
+        .iter()
+        .find(|port| port.name == "eth0")
+        .expect("saved");
+    assert_eq!(
+        saved.found,
+        Some(FoundState("state of eth0".into())),
+        "not the state we made"
+    );
 }
 
 #[test]
 fn a_worker_that_does_not_follow_is_reported() {
     let mut rig = small_rig();
     rig.observes = false;
-    rig.send("io.vswitch.Switch.AddVlan", json!({"port": "vm1", "first": 300}));
+    rig.send(
+        "io.vswitch.Switch.AddVlan",
+        json!({"port": "vm1", "first": 300}),
+    );
     rig.pass(Duration::from_secs(4));
     assert!(rig.health().problems.is_empty());
     rig.pass(Duration::from_secs(2));

@@ -29,10 +29,17 @@ fn a_nic_that_is_absent_at_start_comes_up_when_it_appears() {
     let mut rig = Rig::with(small(), &[], crate::AttachedState::default(), fault);
     let eth0 = rig.port("eth0");
     assert_eq!(eth0.state, "absent");
-    assert!(eth0.reason.as_deref().is_some_and(|r| r.contains("ENODEV")), "{:?}", eth0.reason);
+    assert!(
+        eth0.reason.as_deref().is_some_and(|r| r.contains("ENODEV")),
+        "{:?}",
+        eth0.reason
+    );
     assert_eq!(rig.port("vm1").state, "up", "the others work");
     let health = rig.health();
-    assert_eq!((health.problems[0].object.as_str(), health.ports_up), ("port.eth0", 2));
+    assert_eq!(
+        (health.problems[0].object.as_str(), health.ports_up),
+        ("port.eth0", 2)
+    );
     there.set(true);
     rig.link(LinkEvent::Present(nic("eth0", 9)));
     assert_eq!(rig.port("eth0").state, "up");
@@ -50,12 +57,21 @@ fn a_port_that_fails_is_tried_again_at_growing_intervals() {
         count.set(count.get() + u32::from(fails));
         fails.then(|| error(16))
     });
-    let mut rig = Rig::with(small(), &[nic("eth0", 5)], crate::AttachedState::default(), fault);
+    let mut rig = Rig::with(
+        small(),
+        &[nic("eth0", 5)],
+        crate::AttachedState::default(),
+        fault,
+    );
     assert_eq!((tries.get(), rig.port("vm1").state.as_str()), (1, "failed"));
     rig.pass(secs(8));
     assert_eq!(tries.get(), 4, "after 1, 3 and 7 s");
     rig.pass(secs(300));
-    assert!((12..=16).contains(&tries.get()), "{} tries: every 30 s in the end", tries.get());
+    assert!(
+        (12..=16).contains(&tries.get()),
+        "{} tries: every 30 s in the end",
+        tries.get()
+    );
     rig.fault = Box::new(|_| None);
     rig.pass(secs(30));
     assert_eq!(rig.port("vm1").state, "up");
@@ -72,15 +88,25 @@ fn a_device_that_vanishes_is_given_up_and_taken_again_under_its_new_number() {
     rig.link(LinkEvent::Gone { ifindex: 5 });
     let index = rig.index("eth0").0;
     let log = rig.take_log();
-    assert!(log.contains(&format!("detach {index}")) && log.iter().any(|l| l.starts_with(&format!("close {index}"))), "{log:?}");
+    assert!(
+        log.contains(&format!("detach {index}"))
+            && log.iter().any(|l| l.starts_with(&format!("close {index}"))),
+        "{log:?}"
+    );
     assert_eq!(rig.port("eth0").state, "absent");
     assert!(!is_known(&rig, "eth0", 100, STATION));
     rig.pass(secs(20));
     assert_eq!(rig.port("eth0").state, "absent");
     rig.fault = Box::new(|_| None);
     rig.link(LinkEvent::Present(nic("eth0", 77)));
-    assert_eq!((rig.port("eth0").state.as_str(), rig.port("eth0").ifindex), ("up", Some(77)));
-    assert!(!is_known(&rig, "eth0", 100, STATION), "what was behind it may be elsewhere");
+    assert_eq!(
+        (rig.port("eth0").state.as_str(), rig.port("eth0").ifindex),
+        ("up", Some(77))
+    );
+    assert!(
+        !is_known(&rig, "eth0", 100, STATION),
+        "what was behind it may be elsewhere"
+    );
     assert_eq!(learn(&rig, "eth0", 100, STATION), Learned::New);
 }
 
@@ -91,16 +117,31 @@ fn a_failed_queue_is_replaced() {
     let port = rig.index("vm1");
     rig.take_log();
     for _ in 0..2 {
-        rig.controller.handle_worker_event(WorkerEvent::QueueFailed { port, errno: 5 }, rig.now);
+        rig.controller
+            .handle_worker_event(WorkerEvent::QueueFailed { port, errno: 5 }, rig.now);
     }
     rig.run();
-    assert!(rig.port("vm1").reason.is_some_and(|reason| reason.contains("EIO")));
+    assert!(
+        rig.port("vm1")
+            .reason
+            .is_some_and(|reason| reason.contains("EIO"))
+    );
     rig.pass(secs(2));
     assert_eq!(rig.port("vm1").state, "up");
     let log = rig.take_log();
-    assert_eq!(log.iter().filter(|l| l.starts_with("open vm1")).count(), 1, "{log:?}");
+    assert_eq!(
+        log.iter().filter(|l| l.starts_with("open vm1")).count(),
+        1,
+        "{log:?}"
+    );
     let unknown = vswitch_base::PortIndex(999);
-    rig.controller.handle_worker_event(WorkerEvent::QueueFailed { port: unknown, errno: 5 }, rig.now);
+    rig.controller.handle_worker_event(
+        WorkerEvent::QueueFailed {
+            port: unknown,
+            errno: 5,
+        },
+        rig.now,
+    );
 }
 
 #[test]
@@ -109,18 +150,31 @@ fn a_device_that_somebody_sets_down_is_left_down_until_it_is_up() {
     let port = rig.index("eth0");
     rig.take_log();
     // The queue fails a moment before the link event says why.
-    rig.controller.handle_worker_event(WorkerEvent::QueueFailed { port, errno: 100 }, rig.now);
+    rig.controller
+        .handle_worker_event(WorkerEvent::QueueFailed { port, errno: 100 }, rig.now);
     rig.run();
-    rig.link(LinkEvent::Present(Link { admin_up: false, ..nic("eth0", 5) }));
+    rig.link(LinkEvent::Present(Link {
+        admin_up: false,
+        ..nic("eth0", 5)
+    }));
     rig.pass(secs(60));
     let log = rig.take_log();
-    assert!(log.iter().all(|l| !l.starts_with("open")), "not set up against their will: {log:?}");
+    assert!(
+        log.iter().all(|l| !l.starts_with("open")),
+        "not set up against their will: {log:?}"
+    );
     let eth0 = rig.port("eth0");
     assert_eq!(eth0.state, "lower-down");
-    assert!(eth0.reason.is_some_and(|reason| reason.contains("ip link set dev eth0 up")));
+    assert!(
+        eth0.reason
+            .is_some_and(|reason| reason.contains("ip link set dev eth0 up"))
+    );
     rig.link(LinkEvent::Present(nic("eth0", 5)));
     assert_eq!(rig.port("eth0").state, "up");
-    assert!(rig.take_log().contains(&"open eth0".to_owned()), "with new queues");
+    assert!(
+        rig.take_log().contains(&"open eth0".to_owned()),
+        "with new queues"
+    );
 }
 
 /// design.md §6: addresses behind a port without carrier are forgotten at once, whatever else goes on.
@@ -129,15 +183,27 @@ fn loss_of_carrier_does_not_wait_for_a_job() {
     let mut rig = small_rig();
     learn(&rig, "eth0", 100, STATION);
     rig.keep = Some("open");
-    rig.send("io.vswitch.Switch.AddPort", json!({"name": "vm2", "config": {"kind": "tap", "bridge": "br0"}}));
+    rig.send(
+        "io.vswitch.Switch.AddPort",
+        json!({"name": "vm2", "config": {"kind": "tap", "bridge": "br0"}}),
+    );
     let before = rig.generation();
-    rig.link(LinkEvent::Present(Link { carrier: false, ..nic("eth0", 5) }));
+    rig.link(LinkEvent::Present(Link {
+        carrier: false,
+        ..nic("eth0", 5)
+    }));
     assert!(rig.generation() > before);
-    assert_eq!(rig.snapshot.port(rig.index("eth0")).unwrap().state, PortState::Disabled);
+    assert_eq!(
+        rig.snapshot.port(rig.index("eth0")).unwrap().state,
+        PortState::Disabled
+    );
     assert!(!is_known(&rig, "eth0", 100, STATION));
     assert_eq!(rig.port("eth0").state, "lower-down");
     rig.link(LinkEvent::Present(nic("eth0", 5)));
-    assert_eq!(rig.snapshot.port(rig.index("eth0")).unwrap().state, PortState::Forwarding);
+    assert_eq!(
+        rig.snapshot.port(rig.index("eth0")).unwrap().state,
+        PortState::Forwarding
+    );
     assert!(!is_known(&rig, "eth0", 100, STATION));
     rig.let_go();
     assert_eq!(rig.port("vm2").state, "up");
@@ -158,7 +224,10 @@ fn link_events_that_change_nothing_publish_nothing() {
 fn after_lost_events_the_whole_list_sets_things_right() {
     let mut rig = small_rig();
     rig.link(LinkEvent::All(vec![nic("eth0", 8)]));
-    assert_eq!((rig.port("eth0").state.as_str(), rig.port("eth0").ifindex), ("up", Some(8)));
+    assert_eq!(
+        (rig.port("eth0").state.as_str(), rig.port("eth0").ifindex),
+        ("up", Some(8))
+    );
     rig.fault = Box::new(|effect| (text(effect) == "open eth0").then(|| error(19)));
     rig.link(LinkEvent::All(Vec::new()));
     assert_eq!(rig.port("eth0").state, "absent");
@@ -168,7 +237,10 @@ fn after_lost_events_the_whole_list_sets_things_right() {
 fn a_tap_that_somebody_deletes_is_made_again() {
     let mut rig = small_rig();
     let ifindex = rig.port("vm1").ifindex.expect("a number");
-    rig.link(LinkEvent::Present(Link { kind: Some("tun".into()), ..nic("vm1", ifindex) }));
+    rig.link(LinkEvent::Present(Link {
+        kind: Some("tun".into()),
+        ..nic("vm1", ifindex)
+    }));
     rig.link(LinkEvent::Gone { ifindex });
     assert_eq!(rig.port("vm1").state, "absent");
     rig.pass(secs(2));
@@ -178,22 +250,34 @@ fn a_tap_that_somebody_deletes_is_made_again() {
 
 #[test]
 fn a_name_that_is_taken_is_waited_for() {
-    let veth = Link { kind: Some("veth".into()), ..nic("vm1", 30) };
+    let veth = Link {
+        kind: Some("veth".into()),
+        ..nic("vm1", 30)
+    };
     let mut rig = Rig::new(small(), &[nic("eth0", 5), veth]);
     let vm1 = rig.port("vm1");
     assert_eq!(vm1.state, "failed");
-    assert!(vm1.reason.is_some_and(|reason| reason.contains("kind veth")));
+    assert!(
+        vm1.reason
+            .is_some_and(|reason| reason.contains("kind veth"))
+    );
     rig.link(LinkEvent::Gone { ifindex: 30 });
     assert_eq!(rig.port("vm1").state, "up");
 }
 
 #[test]
 fn a_nic_that_leaves_the_kernels_bridge_is_taken() {
-    let enslaved = Link { master: Some("virbr0".into()), ..nic("eth0", 5) };
+    let enslaved = Link {
+        master: Some("virbr0".into()),
+        ..nic("eth0", 5)
+    };
     let mut rig = Rig::new(small(), &[enslaved]);
     assert_eq!(rig.port("eth0").state, "failed");
     rig.pass(secs(100));
-    assert!(rig.log.iter().all(|l| l != "open eth0"), "nothing is tried while the reason stands");
+    assert!(
+        rig.log.iter().all(|l| l != "open eth0"),
+        "nothing is tried while the reason stands"
+    );
     rig.link(LinkEvent::Present(nic("eth0", 5)));
     assert_eq!(rig.port("eth0").state, "up");
 }
@@ -211,17 +295,30 @@ fn the_hosts_address_is_local_and_follows_its_device() {
     }
     let moved = MacAddr([2, 9, 9, 9, 9, 9]);
     let ifindex = host.ifindex.expect("a number");
-    let tun = |mac| Link { kind: Some("tun".into()), mac: Some(mac), ..nic("br0", ifindex) };
+    let tun = |mac| Link {
+        kind: Some("tun".into()),
+        mac: Some(mac),
+        ..nic("br0", ifindex)
+    };
     rig.link(LinkEvent::Present(tun(own)));
     rig.link(LinkEvent::Present(tun(moved)));
     assert_eq!(learn(&rig, "eth0", 100, moved), Learned::OwnAddress);
-    assert_eq!(learn(&rig, "eth0", 100, own), Learned::New, "the old one is nobody's");
+    assert_eq!(
+        learn(&rig, "eth0", 100, own),
+        Learned::New,
+        "the old one is nobody's"
+    );
 }
 
 fn punt(rig: &Rig, port: &str, reason: PuntReason, bytes: &[u8]) -> Punt {
     let mut kept = arrayvec::ArrayVec::new();
     kept.try_extend_from_slice(bytes).expect("a short frame");
-    Punt { port: rig.index(port), reason, at: rig.now, bytes: kept }
+    Punt {
+        port: rig.index(port),
+        reason,
+        at: rig.now,
+        bytes: kept,
+    }
 }
 
 /// T-04
@@ -238,17 +335,37 @@ fn a_guarded_port_is_shut_until_the_operator_sets_it_up() {
     }
     let vm1 = rig.port("vm1");
     assert_eq!(vm1.state, "down");
-    assert!(vm1.reason.is_some_and(|reason| reason.contains("port up vm1")));
-    assert_eq!(rig.snapshot.port(rig.index("vm1")).unwrap().state, PortState::Disabled);
-    assert!(!is_known(&rig, "vm1", 100, STATION), "what it taught is not trusted");
+    assert!(
+        vm1.reason
+            .is_some_and(|reason| reason.contains("port up vm1"))
+    );
+    assert_eq!(
+        rig.snapshot.port(rig.index("vm1")).unwrap().state,
+        PortState::Disabled
+    );
+    assert!(
+        !is_known(&rig, "vm1", 100, STATION),
+        "what it taught is not trusted"
+    );
     assert_eq!(rig.events_of("bpdu-guard").len(), 1);
     assert_eq!(rig.health().problems.len(), 1);
     // A change of something else leaves it shut; setting it up, although it is configured up, opens it.
-    rig.call("io.vswitch.Switch.SetPort", json!({"name": "eth0", "config": {"hairpin": true}})).expect("done");
+    rig.call(
+        "io.vswitch.Switch.SetPort",
+        json!({"name": "eth0", "config": {"hairpin": true}}),
+    )
+    .expect("done");
     assert_eq!(rig.port("vm1").state, "down");
-    rig.call("io.vswitch.Switch.SetPort", json!({"name": "vm1", "config": {"enabled": true}})).expect("done");
+    rig.call(
+        "io.vswitch.Switch.SetPort",
+        json!({"name": "vm1", "config": {"enabled": true}}),
+    )
+    .expect("done");
     assert_eq!(rig.port("vm1").state, "up");
-    assert_eq!(rig.snapshot.port(rig.index("vm1")).unwrap().state, PortState::Forwarding);
+    assert_eq!(
+        rig.snapshot.port(rig.index("vm1")).unwrap().state,
+        PortState::Forwarding
+    );
 }
 
 /// S-24
@@ -256,12 +373,20 @@ fn a_guarded_port_is_shut_until_the_operator_sets_it_up() {
 fn a_link_partner_that_speaks_lacp_is_noted_once() {
     let mut rig = small_rig();
     let actor = ParticipantInfo {
-        system: SystemId { priority: 32768, mac: MacAddr([0, 0x1c, 0x73, 0xaa, 0, 1]) },
+        system: SystemId {
+            priority: 32768,
+            mac: MacAddr([0, 0x1c, 0x73, 0xaa, 0, 1]),
+        },
         key: Key(32),
-        port: PortId { priority: 1, number: 7 },
+        port: PortId {
+            priority: 1,
+            number: 7,
+        },
         ..ParticipantInfo::default()
     };
-    let mut frame = vec![0x01, 0x80, 0xc2, 0, 0, 2, 0, 0x1c, 0x73, 0xaa, 0, 7, 0x88, 0x09];
+    let mut frame = vec![
+        0x01, 0x80, 0xc2, 0, 0, 2, 0, 0x1c, 0x73, 0xaa, 0, 7, 0x88, 0x09,
+    ];
     frame.extend(Lacpdu::new(actor, ParticipantInfo::default()).emit());
     let pdu = punt(&rig, "eth0", PuntReason::SlowProtocol, &frame);
     for _ in 0..5 {
@@ -270,7 +395,11 @@ fn a_link_partner_that_speaks_lacp_is_noted_once() {
     }
     let told = rig.events_of("partner");
     assert_eq!(told.len(), 1);
-    assert!(told[0].message.contains("00:1c:73:aa:00:01"), "{}", told[0].message);
+    assert!(
+        told[0].message.contains("00:1c:73:aa:00:01"),
+        "{}",
+        told[0].message
+    );
     let reason = rig.port("eth0").reason.expect("noted");
     assert!(reason.contains("LACP") && reason.contains("32"), "{reason}");
     assert_eq!(rig.port("eth0").state, "up");
@@ -295,7 +424,12 @@ fn an_address_that_jumps_is_told_once_with_both_ports() {
     let told = rig.events_of("mac-flap");
     assert_eq!(told.len(), 1);
     let message = &told[0].message;
-    assert!(message.contains("eth0") && message.contains("vm1") && message.contains(&STATION.to_string()), "{message}");
+    assert!(
+        message.contains("eth0")
+            && message.contains("vm1")
+            && message.contains(&STATION.to_string()),
+        "{message}"
+    );
     assert_eq!(told[0].object, "bridge.br0");
 }
 
