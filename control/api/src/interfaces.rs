@@ -45,3 +45,5 @@ mod grammar;
 mod samples;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod transcripts;

@@ -238,7 +238,7 @@ impl Interface {
     fn holds_type(&self, at: &str, kind: &Type, value: &Value) {
         match (kind, value) {
             (Type::Bool, Value::Bool(_)) | (Type::String, Value::String(_)) => {}
-            (Type::Object, Value::Object(_) | Value::String(_) | Value::Number(_)) => {}
+            (Type::Object, value) => assert!(!value.is_null(), "{at} is null"),
             (Type::Int, Value::Number(number)) => {
                 assert!(number.is_i64() || number.is_u64(), "{at}: {number}");
             }

@@ -301,7 +301,7 @@ pub struct Event {
     pub sequence: u64,
     /// When.
     pub time: String,
-    /// Stable name: `port-up`, `port-down`, `config`, `mac-move`, `overflow`, ...
+    /// Stable name: `port-up`, `port-down`, `config`, `mac-flap`, `overflow`, ...
     pub kind: String,
     /// The object, such as `port.vm1`.
     pub object: String,
