@@ -289,6 +289,8 @@ impl Switch {
             }
             std::thread::sleep(Duration::from_millis(20));
         }
+        let _killed = child.kill();
+        let _reaped = child.wait();
         panic!(
             "the switch did not end after SIG{signal}; its log:\n{}",
             self.log()

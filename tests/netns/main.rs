@@ -342,7 +342,7 @@ fn two_hundred_taps_attach_forward_and_go_away() {
     assert_eq!(count(), TAPS as usize);
     lab.wait_ping("a", "10.0.0.9");
     let rss = run(&format!("grep VmRSS /proc/{}/status", switch.pid()));
-    println!("{TAPS} TAPs: {rss}");
+    eprintln!("{TAPS} TAPs: {rss}");
     switch.assert_conserved();
     switch.call("io.vswitch.Switch.Apply", json!({"config": config}));
     assert_eq!(count(), 0);
