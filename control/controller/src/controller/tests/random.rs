@@ -138,7 +138,8 @@ impl World {
             dice ^= dice << 13;
             dice ^= dice >> 17;
             dice ^= dice << 5;
-            (dice % chance.get() == 0).then(|| error([16, 19, 22][dice as usize % 3]))
+            dice.is_multiple_of(chance.get())
+                .then(|| error([16, 19, 22][dice as usize % 3]))
         });
         let links = [nic("eth0", 5), nic("eth1", 6)];
         let rig = Rig::with(start, &links, crate::AttachedState::default(), fault);
@@ -153,7 +154,7 @@ impl World {
         let rig = &mut self.rig;
         match act {
             Act::Apply(config) => {
-                _ = rig.send("io.vswitch.Switch.Apply", json!({ "config": config }))
+                _ = rig.send("io.vswitch.Switch.Apply", json!({ "config": config }));
             }
             Act::Reload(value) => {
                 // Refused is as good: the property is about what is taken.
