@@ -105,22 +105,9 @@ pub fn compile(
     registry: &mut Registry,
     facts: &Facts,
 ) -> Result<Compiled, Vec<ConfigError>> {
-    let mut errors = config::check(config);
-    if !facts.mem_ports {
-        let mem = config
-            .port
-            .iter()
-            .filter(|(_, port)| port.kind == PortKind::Mem);
-        errors.extend(mem.map(|(name, _)| {
-            ConfigError::new(
-                path(&["port", name, "kind"]),
-                "ports of kind mem are for tests",
-            )
-            .hint("start the daemon with --enable-mem-ports, or use kind = \"tap\"")
-        }));
-    }
-    if !errors.is_empty() {
-        return Err(errors);
+    let mut found = errors(config, facts);
+    if !found.is_empty() {
+        return Err(found);
     }
     let mut compiled = Compiled::default();
     for (name, bridge) in &config.bridge {
@@ -132,7 +119,7 @@ pub fn compile(
                     compiled_bridge(name, bridge, index, table, facts),
                 );
             }
-            Err(full) => errors.push(no_index("bridge", name, full)),
+            Err(full) => found.push(no_index("bridge", name, full)),
         }
     }
     let names = config
@@ -151,14 +138,50 @@ pub fn compile(
                     compiled.ports.insert(name.clone(), port);
                 }
             }
-            Err(full) => errors.push(no_index(kind, name, full)),
+            Err(full) => found.push(no_index(kind, name, full)),
         }
     }
-    if errors.is_empty() {
+    if found.is_empty() {
         Ok(compiled)
     } else {
-        Err(errors)
+        Err(found)
     }
+}
+
+/// Everything that is wrong with a configuration whatever is open: what `config::check` finds, and what
+/// this daemon does not do.
+#[must_use]
+pub fn errors(config: &Config, facts: &Facts) -> Vec<ConfigError> {
+    let mut errors = config::check(config);
+    if !facts.mem_ports {
+        let mem = config
+            .port
+            .iter()
+            .filter(|(_, port)| port.kind == PortKind::Mem);
+        errors.extend(mem.map(|(name, _)| {
+            ConfigError::new(
+                path(&["port", name, "kind"]),
+                "ports of kind mem are for tests",
+            )
+            .hint("start the daemon with --enable-mem-ports, or use kind = \"tap\"")
+        }));
+    }
+    errors
+}
+
+/// Ports that cannot work as the machine is now, with the reason. The configuration has no errors.
+#[must_use]
+pub fn forbidden(config: &Config, facts: &Facts) -> BTreeMap<String, ConfigError> {
+    let ports = config.port.iter().filter_map(|(name, port)| {
+        let bridge = config.bridge.get(config.bridge_of(name)?)?;
+        blocked("port", name, &port_spec(name, port, bridge), facts)
+    });
+    let hosts = config.host.iter().filter_map(|(name, host)| {
+        let bridge = config.bridge.get(&host.bridge)?;
+        let spec = host_spec(name, host, bridge, MacAddr::ZERO, facts);
+        blocked("host", name, &spec, facts)
+    });
+    ports.chain(hosts).collect()
 }
 
 fn no_index(kind: &str, name: &str, full: OutOfIndices) -> ConfigError {
@@ -234,7 +257,7 @@ fn wanted_port(
         (None, Some(host)) => {
             view.flags.host = true;
             view.floods = FloodClass::Multicast.bit() | FloodClass::Broadcast.bit();
-            (host_spec(name, host, bridge, at, facts), true)
+            (host_spec(name, host, bridge, at.spec.mac, facts), true)
         }
         (None, None) => return None,
     };
@@ -341,13 +364,13 @@ fn host_spec(
     name: &str,
     host: &HostConfig,
     bridge: &BridgeConfig,
-    compiled: &CompiledBridge,
+    bridge_mac: MacAddr,
     facts: &Facts,
 ) -> OpenSpec {
     let own = host.mac.map(mac).unwrap_or_else(|| {
         // The bridge's own interface has the bridge's address.
         if name == host.bridge {
-            compiled.spec.mac
+            bridge_mac
         } else {
             derived_mac(facts.machine, name)
         }

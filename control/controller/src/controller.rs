@@ -19,11 +19,13 @@
 //! One owner, the control thread; nothing here blocks or reads a clock.
 
 mod addresses;
+mod health;
 mod jobs;
 mod links;
 mod outcomes;
 mod punts;
 mod requests;
+mod stats;
 mod status;
 mod streams;
 mod trace;

@@ -126,14 +126,15 @@ fn push_leave(
             .collect(),
     );
     let close = leave.iter().map(|(name, port)| {
-        // A TAP that is wanted again under the same name stays for whoever has it open.
+        // Only what is ours and outlives us needs deleting, never a device that was there before us. A TAP
+        // that is wanted again under the same name stays for whoever has it open.
         let again = target
             .ports
             .get(*name)
             .is_some_and(|w| is_persistent_tap(&w.spec) && w.spec.netns() == port.spec.netns());
         Effect::ClosePort {
             index: port.index,
-            delete: !again && !conditions.keep_persistent,
+            delete: is_persistent_tap(&port.spec) && !again && !conditions.keep_persistent,
         }
     });
     push(stages, close.collect());

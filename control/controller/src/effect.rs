@@ -55,7 +55,8 @@ pub enum Effect {
     ClosePort {
         /// The port; open, not attached.
         index: PortIndex,
-        /// Whether a persistent TAP is deleted as well; without it it stays for its user.
+        /// Whether the port's persistent TAP is deleted as well; without it it stays for its user. Never
+        /// set for a device that was not made by us.
         delete: bool,
     },
     /// Change an open device in place. Answer `Done`. Effects thread.

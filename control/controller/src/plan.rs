@@ -4,12 +4,12 @@
 //! its impact, so that an operator sees before anything happens whether traffic will notice. Pure.
 
 use serde_json::{Map, Value};
-use vswitch_api::config::Config;
+use vswitch_api::config::{Config, VlanRange, VlanSet};
 use vswitch_api::text::path;
 use vswitch_api::types::{Change, ChangeOp, Impact};
 
 /// Options of a port whose change needs a new device or new queues.
-const REOPENS: [&str; 9] = [
+const REOPENS: [&str; 8] = [
     "kind",
     "device",
     "queues",
@@ -18,7 +18,6 @@ const REOPENS: [&str; 9] = [
     "owner",
     "group",
     "netns",
-    "mac",
 ];
 
 /// The changes that lead from `old` to `new`, in the order of the configuration.
@@ -66,6 +65,41 @@ pub fn changes(old: &Config, new: &Config) -> Vec<Change> {
     changes
 }
 
+/// What is legal but probably not meant, or takes effect later than its author may think.
+#[must_use]
+pub fn warnings(old: &Config, new: &Config) -> Vec<String> {
+    let mut warnings = Vec::new();
+    if old.daemon != new.daemon {
+        let text = "[daemon] is read when the daemon starts: changes there wait until then";
+        warnings.push(text.to_owned());
+    }
+    for (name, bridge) in &new.bridge {
+        let uplink = bridge
+            .uplink
+            .as_ref()
+            .and_then(|uplink| new.membership_of(uplink));
+        let Some(uplink) = uplink.filter(|_| bridge.vlan_filtering) else {
+            continue;
+        };
+        for port in new.members_of(name) {
+            let table = new.membership_of(port).unwrap_or_default();
+            let both = table.untagged.ranges().iter().chain(table.tagged.ranges());
+            let lacking: VlanSet = both
+                .flat_map(|range| range.first..=range.last)
+                .filter(|vid| !uplink.contains(*vid))
+                .map(VlanRange::single)
+                .collect();
+            // A trunk of everything names what nobody uses as well.
+            if !lacking.is_empty() && lacking.len() < 64 {
+                warnings.push(format!(
+                    "VLAN {lacking} of {port} is not on the uplink of bridge \"{name}\": its frames stay in this switch"
+                ));
+            }
+        }
+    }
+    warnings
+}
+
 fn options(
     at: &str,
     table: &str,
@@ -88,6 +122,9 @@ fn options(
         };
         let impact = match (table, key.as_str()) {
             ("port", "enabled") if is == Some(&Value::Bool(false)) => Impact::LinkLoss,
+            ("port", "state") if is.is_some_and(|state| state != "forwarding") => Impact::LinkLoss,
+            // Its addresses are learned anew on the other bridge.
+            ("port" | "host", "bridge") => Impact::PortFlap,
             ("port" | "host", key) if REOPENS.contains(&key) => Impact::PortFlap,
             _ => Impact::None,
         };
@@ -156,5 +193,30 @@ mod tests {
                 ("port.vm1", ChangeOp::Remove, Impact::LinkLoss),
             ]
         );
+    }
+
+    #[test]
+    fn a_vlan_that_ends_at_the_uplink_is_warned_of() {
+        let mut new = config(100, 1);
+        assert_eq!(
+            warnings(&new, &new),
+            [] as [String; 0],
+            "there is no uplink"
+        );
+        let uplink = PortConfig {
+            kind: vswitch_api::config::PortKind::Nic,
+            ..PortConfig::default()
+        };
+        new.port.insert("eth0".into(), uplink);
+        let bridge = new.bridge.get_mut("br0").expect("br0");
+        bridge.uplink = Some("eth0".into());
+        let found = warnings(&new, &new);
+        assert!(found[0].contains("VLAN 100 of vm1"), "{found:?}");
+        let bridge = new.bridge.get_mut("br0").expect("br0");
+        bridge.vlans = "1,100".parse().expect("VLANs");
+        assert_eq!(warnings(&new, &new), [] as [String; 0]);
+        let mut other = new.clone();
+        other.daemon.log = "debug".into();
+        assert!(warnings(&new, &other)[0].contains("[daemon]"));
     }
 }

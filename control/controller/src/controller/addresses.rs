@@ -48,6 +48,12 @@ impl Addresses {
         };
         (!self.pinned.is_empty()).then(|| self.drained_at + every)
     }
+
+    /// Addresses of a bridge that are there by configuration.
+    pub(super) fn configured(&self, bridge: &str) -> u32 {
+        let pins = self.pinned.get(bridge).map_or(0, |(_, pins)| pins.len());
+        u32::try_from(pins).unwrap_or(u32::MAX)
+    }
 }
 
 impl Controller {

@@ -226,10 +226,11 @@ impl Controller {
                 .facts
                 .ifindex
                 .and_then(|ifindex| self.facts.link(ifindex));
-            // Set down by somebody else, or told so a moment before the link event says more.
-            let set_down = link.is_some_and(|link| !link.admin_up) && port.spec.device.up;
+            // Set down: by us, or by somebody else, or told so a moment before the link event says more.
+            let ours = !port.spec.device.up && link.is_some();
+            let set_down = link.is_some_and(|link| !link.admin_up);
             let perhaps = errno == ENETDOWN && link.is_some() && pending;
-            if !set_down && !perhaps {
+            if !ours && !set_down && !perhaps {
                 conditions.lost.insert(name.clone());
             }
         }

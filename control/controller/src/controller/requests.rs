@@ -1,6 +1,7 @@
 //! What a client asks: reads are answered at once, changes become jobs.
 
 use super::{Controller, Peer, QUEUE_MAX, RequestId};
+use crate::compile::{errors, forbidden};
 use crate::events::Note;
 use crate::plan;
 use vswitch_api::config::edit::edit;
@@ -42,10 +43,9 @@ impl Controller {
                 self.streams.answer(id, Ok(reply));
             }
             Request::Plan(_) => {
-                let reply = self.try_out(&request).map(|changes| PlanReply {
-                    changes,
-                    warnings: Vec::new(),
-                });
+                let reply = self
+                    .try_out(&request)
+                    .map(|(changes, warnings)| PlanReply { changes, warnings });
                 self.streams.answer(id, reply);
             }
             Request::FdbList(list) => self.fdb_list(id, &list, more, now),
@@ -99,18 +99,27 @@ impl Controller {
         self.streams.watch_events(id, kinds, missed);
     }
 
-    /// What a change would do, without doing it.
-    fn try_out(&self, request: &Request) -> Result<Vec<Change>, ApiError> {
-        let config = edit(&self.config, request)?;
-        let Some(config) = config else {
-            return Ok(Vec::new());
-        };
-        let wrong = vswitch_api::config::check(&config);
+    /// What a change would do, without doing it, and what its author may not have meant.
+    fn try_out(&self, request: &Request) -> Result<(Vec<Change>, Vec<String>), ApiError> {
+        let config = edit(&self.config, request)?.unwrap_or_else(|| self.config.clone());
+        let mut wrong = errors(&config, &self.facts);
         if wrong.is_empty() {
-            Ok(plan::changes(&self.config, &config))
-        } else {
-            Err(wrong.into())
+            // A port that does not work today is no reason to refuse another change.
+            let new = |name: &String| !self.committed.ports.contains_key(name);
+            let forbidden = forbidden(&config, &self.facts).into_iter();
+            wrong.extend(
+                forbidden
+                    .filter(|(name, _)| new(name))
+                    .map(|(_, error)| error),
+            );
         }
+        if !wrong.is_empty() {
+            return Err(wrong.into());
+        }
+        Ok((
+            plan::changes(&self.config, &config),
+            plan::warnings(&self.config, &config),
+        ))
     }
 
     fn enqueue(&mut self, id: RequestId, request: Request, peer: Peer, now: Instant) {
@@ -154,8 +163,9 @@ impl Controller {
             return false;
         }
         if request.dry_run() {
-            let reply = self.try_out(request).map(|changes| ChangeReply {
-                generation: self.generation,
+            let generation = self.generation;
+            let reply = self.try_out(request).map(|(changes, _)| ChangeReply {
+                generation,
                 changes,
             });
             self.answer_change(Some(id), reply, now);

@@ -1,4 +1,4 @@
-//! The read side: state, health, addresses, counters and traces, from what the controller holds.
+//! The read side: bridges, ports and addresses as they are.
 
 use super::addresses::fdb_kind;
 use super::streams::{PAGE, Row};
@@ -6,15 +6,14 @@ use super::{Controller, RequestId};
 use std::collections::BTreeMap;
 use vswitch_api::ApiError;
 use vswitch_api::config::Membership;
-use vswitch_api::request::{FdbFlush, FdbList, StatsVlans};
+use vswitch_api::request::{FdbFlush, FdbList};
 use vswitch_api::types::{
-    Bridge, DropCount, DropRow, DropsReply, Event, FdbEntry, FdbFlushed, FdbPage, FrameDirection,
-    Health, HealthReply, Owner, OwnerKind, Port, PortCounters, PortFlags, PortVlans, PortsReply,
-    Severity, State, StateReply, VlanCounters, VlansReply,
+    Bridge, FdbEntry, FdbFlushed, FdbPage, Owner, OwnerKind, Port, PortFlags, PortVlans, State,
+    StateReply,
 };
 use vswitch_base::{BridgeIndex, Instant, MacAddr, PortIndex, Vid};
 use vswitch_core::fdb::{Entry, EntryKind};
-use vswitch_core::verdict::{DropReason, FloodClass};
+use vswitch_core::verdict::FloodClass;
 
 /// Learned addresses by port.
 type Counts = BTreeMap<PortIndex, u32>;
@@ -101,7 +100,7 @@ impl Controller {
             vlan_filtering: config.vlan_filtering,
             default_pvid: config.default_pvid,
             ageing: config.ageing.to_string(),
-            fdb_entries: bridge.spec.fdb.stats().entries,
+            fdb_entries: bridge.spec.fdb.stats().entries + self.addresses.configured(name),
             fdb_max: config.fdb_max,
             uplink: config.uplink.clone(),
             protected: config.protected,
@@ -149,7 +148,9 @@ impl Controller {
             admin_up: wanted.enabled,
             state: status.state.to_owned(),
             reason: status.reason.clone(),
-            speed_mbps: facts.and_then(|f| f.speed_mbps),
+            speed_mbps: link
+                .and_then(|l| l.speed_mbps)
+                .or_else(|| facts.and_then(|f| f.speed_mbps)),
             vlans: self.vlans_of(&wanted.bridge, &table),
             flags: PortFlags {
                 accept_frames: config.accept_frames.to_string(),
@@ -198,69 +199,6 @@ impl Controller {
             OwnerKind::Static
         } else {
             OwnerKind::Api
-        }
-    }
-
-    pub(super) fn health(&self, now: Instant) -> HealthReply {
-        let mut problems = Vec::new();
-        for (name, status) in &self.status {
-            let down = !matches!(status.state, "up" | "down") || status.shut.is_some();
-            if down {
-                problems.push(Event {
-                    sequence: 0,
-                    time: self.wall.rfc3339(status.since),
-                    kind: "port-down".to_owned(),
-                    object: vswitch_api::text::path(&["port", name]),
-                    severity: if status.state == "lower-down" {
-                        Severity::Warning
-                    } else {
-                        Severity::Error
-                    },
-                    message: format!(
-                        "port {name} is {}{}",
-                        status.state,
-                        status
-                            .reason
-                            .as_deref()
-                            .map_or_else(String::new, |r| format!(": {r}"))
-                    ),
-                    detail: None,
-                });
-            }
-        }
-        if self.stalled {
-            problems.push(Event {
-                sequence: 0,
-                time: self.wall.rfc3339(now),
-                kind: "workers".to_owned(),
-                object: "daemon".to_owned(),
-                severity: Severity::Error,
-                message: "a worker does not take the newest configuration".to_owned(),
-                detail: None,
-            });
-        }
-        let up = self
-            .status
-            .values()
-            .filter(|status| status.state == "up")
-            .count();
-        let bridges = self.committed.bridges.values();
-        HealthReply {
-            health: match problems.is_empty() {
-                true => Health::Ok,
-                false if self.stalled => Health::Failed,
-                false => Health::Degraded,
-            },
-            problems,
-            version: self.settings.version.clone(),
-            uptime_seconds: (now - Instant::ZERO).as_secs(),
-            generation: self.generation,
-            unsaved: crate::plan::changes(&self.saved, &self.config).len() as u64,
-            bridges: u32::try_from(self.committed.bridges.len()).unwrap_or(u32::MAX),
-            ports: u32::try_from(self.status.len()).unwrap_or(u32::MAX),
-            ports_up: u32::try_from(up).unwrap_or(u32::MAX),
-            fdb_entries: bridges.map(|b| u64::from(b.spec.fdb.stats().entries)).sum(),
-            workers: self.settings.workers,
         }
     }
 
@@ -360,126 +298,5 @@ impl Controller {
         Ok(FdbFlushed {
             flushed: flushed as u64,
         })
-    }
-
-    pub(super) fn port_stats(
-        &self,
-        port: Option<&str>,
-        now: Instant,
-    ) -> Result<PortsReply, ApiError> {
-        self.known(None, port)?;
-        let rows = self
-            .committed
-            .ports
-            .iter()
-            .filter(|(name, _)| port.is_none_or(|p| p == *name));
-        let ports = rows.map(|(name, wanted)| {
-            let totals = self.counters.totals(wanted.index);
-            let drops = DropReason::ALL
-                .iter()
-                .filter(|reason| totals.drops[reason.index()] > 0)
-                .map(|reason| DropCount {
-                    reason: reason.name().to_owned(),
-                    direction: direction(*reason),
-                    frames: totals.drops[reason.index()],
-                });
-            PortCounters {
-                port: name.clone(),
-                bridge: Some(wanted.bridge.clone()),
-                frames_in: totals.frames_in,
-                bytes_in: totals.bytes_in,
-                frames_out: totals.frames_out,
-                bytes_out: totals.bytes_out,
-                frames_forwarded: totals.frames_forwarded,
-                frames_punted: totals.punted(),
-                drops: drops.collect(),
-            }
-        });
-        Ok(PortsReply {
-            snapshot_time: self.wall.rfc3339(now),
-            ports: ports.collect(),
-        })
-    }
-
-    pub(super) fn drops(
-        &self,
-        port: Option<&str>,
-        reason: Option<&str>,
-        now: Instant,
-    ) -> Result<DropsReply, ApiError> {
-        if let Some(name) = reason.filter(|name| DropReason::ALL.iter().all(|r| r.name() != *name))
-        {
-            return Err(ApiError::not_found(
-                "reason",
-                name,
-                DropReason::ALL.iter().map(|r| r.name()),
-            ));
-        }
-        let mut drops = Vec::new();
-        for counters in self.port_stats(port, now)?.ports {
-            for drop in counters.drops {
-                let means = DropReason::ALL.iter().find(|r| r.name() == drop.reason);
-                if reason.is_none_or(|wanted| wanted == drop.reason) {
-                    drops.push(DropRow {
-                        means: means.map_or("", |r| r.meaning()).to_owned(),
-                        reason: drop.reason,
-                        port: counters.port.clone(),
-                        direction: drop.direction,
-                        frames: drop.frames,
-                    });
-                }
-            }
-        }
-        drops.sort_by(|a, b| b.frames.cmp(&a.frames).then_with(|| a.port.cmp(&b.port)));
-        Ok(DropsReply {
-            snapshot_time: self.wall.rfc3339(now),
-            drops,
-        })
-    }
-
-    pub(super) fn vlan_stats(
-        &self,
-        stats: &StatsVlans,
-        now: Instant,
-    ) -> Result<VlansReply, ApiError> {
-        self.known(stats.bridge.as_deref(), stats.port.as_deref())?;
-        let mut vlans = Vec::new();
-        for (name, port) in &self.committed.ports {
-            let other_bridge = stats.bridge.as_ref().is_some_and(|b| *b != port.bridge);
-            if other_bridge || stats.port.as_ref().is_some_and(|p| p != name) {
-                continue;
-            }
-            for vid in port
-                .counted_vlans
-                .iter()
-                .flat_map(vswitch_base::VidSet::iter)
-            {
-                let wanted = stats.vlan.is_none_or(|vlan| vlan == vid.get());
-                let Some(totals) = self.counters.vlan(port.index, vid).filter(|_| wanted) else {
-                    continue;
-                };
-                vlans.push(VlanCounters {
-                    bridge: port.bridge.clone(),
-                    port: Some(name.clone()),
-                    vlan: vid.get(),
-                    frames_in: totals.frames_in,
-                    bytes_in: totals.bytes_in,
-                    frames_out: totals.frames_out,
-                    bytes_out: totals.bytes_out,
-                });
-            }
-        }
-        Ok(VlansReply {
-            snapshot_time: self.wall.rfc3339(now),
-            vlans,
-        })
-    }
-}
-
-const fn direction(reason: DropReason) -> FrameDirection {
-    if reason.is_egress() {
-        FrameDirection::Out
-    } else {
-        FrameDirection::In
     }
 }

@@ -77,14 +77,7 @@ fn one_comes_one_goes() {
     assert_eq!(
         told(&stages),
         [
-            "open b",
-            "save",
-            "attach 1",
-            "target",
-            "observed",
-            "forget",
-            "detach 0",
-            "close 0 delete",
+            "open b", "save", "attach 1", "target", "observed", "forget", "detach 0", "close 0",
             "save"
         ]
     );
@@ -102,7 +95,7 @@ fn one_that_changes_its_device_leaves_first() {
             "without a",
             "observed",
             "detach 0",
-            "close 0 delete",
+            "close 0",
             "open a",
             "save",
             "attach 0",
@@ -122,7 +115,7 @@ fn a_device_passes_from_one_port_to_another() {
     let new = compiled(&mut registry, nic("b"));
     let told = told(&delta(&all_open(&old), &new, &Conditions::default()));
     let at = |what: &str| told.iter().position(|t| t == what).expect("in the plan");
-    assert!(at("close 0 delete") < at("open b"), "{told:?}");
+    assert!(at("close 0") < at("open b"), "{told:?}");
 }
 
 #[test]
@@ -157,11 +150,21 @@ fn what_is_held_is_not_opened_and_what_is_lost_is_given_up() {
         ..Conditions::default()
     };
     let plan = told(&delta(&all_open(&target), &target, &both));
-    assert_eq!(
-        plan[..4],
-        ["without a", "observed", "detach 0", "close 0 delete"]
-    );
+    assert_eq!(plan[..4], ["without a", "observed", "detach 0", "close 0"]);
     assert!(plan.iter().all(|t| !t.contains("open")), "{plan:?}");
+}
+
+/// What was there before us is put back, never deleted.
+#[test]
+fn a_nic_is_never_deleted() {
+    let nic = json!({"bridge": {"br0": {}}, "port": {"eth0": {"kind": "nic", "bridge": "br0"}}});
+    let old = compiled(&mut Registry::new(1), nic);
+    let plan = delta(
+        &all_open(&old),
+        &Compiled::default(),
+        &Conditions::default(),
+    );
+    assert!(told(&plan).contains(&"close 0".to_owned()));
 }
 
 /// A failure may have left a port open and not attached.
@@ -172,8 +175,5 @@ fn a_port_that_was_opened_but_not_attached_is_opened_anew() {
     let mut actual = all_open(&target);
     actual.ports.get_mut("a").unwrap().attached = false;
     let plan = told(&delta(&actual, &target, &Conditions::default()));
-    assert_eq!(
-        plan[..4],
-        ["without a", "observed", "close 0 delete", "open a"]
-    );
+    assert_eq!(plan[..4], ["without a", "observed", "close 0", "open a"]);
 }

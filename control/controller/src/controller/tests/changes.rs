@@ -45,7 +45,7 @@ fn a_port_leaves_only_after_every_worker_has_forgotten_it() {
     assert!(rig.take(id).is_empty(), "not answered before it is done");
     rig.observe();
     rig.run();
-    assert_eq!(rig.take_log(), ["detach 1", "close 1 delete", "save"]);
+    assert_eq!(rig.take_log(), ["detach 1", "close 1", "save"]);
     assert_eq!(
         rig.take(id)[0].result.as_ref().expect("done")["generation"],
         2
@@ -177,6 +177,10 @@ fn a_device_that_the_kernel_bridges_is_refused_by_name() {
     };
     let mut rig = Rig::new(small(), &[nic("eth0", 5), enslaved]);
     let add = json!({"name": "eth1", "config": {"kind": "nic", "bridge": "br0"}});
+    let mut tried = add.clone();
+    tried["dryRun"] = json!(true);
+    rig.call("io.vswitch.Switch.AddPort", tried)
+        .expect_err("also when only tried out");
     let refused = rig
         .call("io.vswitch.Switch.AddPort", add)
         .expect_err("enslaved");
@@ -438,6 +442,20 @@ fn a_port_that_stops_forwarding_is_forgotten_at_once() {
     assert_eq!(rig.snapshot.port(vm1).unwrap().state, PortState::Disabled);
     assert_eq!(rig.port("vm1").state, "down");
     assert_eq!(rig.health().problems.len(), 0, "as the operator wants it");
+}
+
+#[test]
+fn a_port_with_a_new_device_begins_without_addresses() {
+    let mut rig = small_rig();
+    learn(&rig, "vm1", 100, STATION);
+    learn(&rig, "eth0", 200, STATION);
+    rig.call(
+        "io.vswitch.Switch.SetPort",
+        json!({"name": "vm1", "config": {"queues": 2}}),
+    )
+    .expect("done");
+    assert!(!is_known(&rig, "vm1", 100, STATION));
+    assert!(is_known(&rig, "eth0", 200, STATION));
 }
 
 #[test]

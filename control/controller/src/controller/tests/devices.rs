@@ -177,6 +177,34 @@ fn a_device_that_somebody_sets_down_is_left_down_until_it_is_up() {
     );
 }
 
+#[test]
+fn a_nic_that_is_switched_off_stays_off_and_comes_back_with_new_queues() {
+    let mut rig = small_rig();
+    let set = |enabled: bool| json!({"name": "eth0", "config": {"enabled": enabled}});
+    rig.call("io.vswitch.Switch.SetPort", set(false))
+        .expect("done");
+    let port = rig.index("eth0");
+    // What setting the device down leads to.
+    rig.link(LinkEvent::Present(Link {
+        admin_up: false,
+        ..nic("eth0", 5)
+    }));
+    rig.controller
+        .handle_worker_event(WorkerEvent::QueueFailed { port, errno: 100 }, rig.now);
+    rig.run();
+    rig.take_log();
+    rig.pass(secs(100));
+    let log = rig.take_log();
+    assert!(log.iter().all(|l| l.starts_with("publish")), "{log:?}");
+    assert_eq!(rig.port("eth0").state, "down");
+    assert!(rig.health().problems.is_empty());
+    rig.call("io.vswitch.Switch.SetPort", set(true))
+        .expect("done");
+    rig.link(LinkEvent::Present(nic("eth0", 5)));
+    assert_eq!(rig.port("eth0").state, "up");
+    assert!(rig.take_log().contains(&"open eth0".to_owned()));
+}
+
 /// design.md §6: addresses behind a port without carrier are forgotten at once, whatever else goes on.
 #[test]
 fn loss_of_carrier_does_not_wait_for_a_job() {

@@ -276,6 +276,31 @@ fn drops_are_explained_and_counters_balance() {
         .call("io.vswitch.Stats.Vlans", json!({"port": "eth0"}))
         .expect("counters");
     assert_eq!(vlans["vlans"].as_array().map(Vec::len), Some(3));
+    let vlans = rig
+        .call("io.vswitch.Stats.Vlans", json!({"vlan": 100}))
+        .expect("counters");
+    let rows = vlans["vlans"].as_array().expect("rows");
+    assert_eq!(rows.len(), 3, "the sum, then eth0 and vm1");
+    assert_eq!(
+        (&rows[0]["framesIn"], rows[0].get("port")),
+        (&json!(2), None)
+    );
+}
+
+#[test]
+fn health_names_full_tables_and_jumping_addresses() {
+    let mut config = small();
+    config["bridge"]["br0"]["fdb_max"] = json!(10);
+    config["port"]["vm1"]["vlan"] = json!(1);
+    let mut rig = Rig::new(config, &[nic("eth0", 5)]);
+    assert!(rig.health().problems.is_empty());
+    for i in 0..10 {
+        learn(&rig, "eth0", 1, MacAddr([2, 0, 0, 0, 0, i]));
+        learn(&rig, if i % 2 == 0 { "vm1" } else { "eth0" }, 1, STATION);
+    }
+    rig.pass(Duration::from_secs(1));
+    let kinds: Vec<String> = rig.health().problems.into_iter().map(|p| p.kind).collect();
+    assert_eq!(kinds, ["fdb-full", "mac-flap"]);
 }
 
 /// O-03
