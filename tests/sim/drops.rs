@@ -185,7 +185,7 @@ impl PortRx for LosingQueue {
 struct RefusingDevice;
 
 impl PortTx for RefusingDevice {
-    fn send(&mut self, frames: &[vswitch_core::frame::TxFrame<'_>]) -> TxReport {
+    fn send(&mut self, frames: vswitch_core::frame::TxList<'_>) -> TxReport {
         TxReport {
             errors: u32::try_from(frames.len()).unwrap(),
             last_errno: 22,

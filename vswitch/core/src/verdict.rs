@@ -5,7 +5,7 @@
 //! `frames in = forwarded + Σ ingress drops + Σ punts`, and every copy made for a port is either sent
 //! by it or counted under one of its egress reasons (N-17).
 
-use vswitch_base::{MacAddr, PortIndex};
+use vswitch_base::{MacWord, PortIndex};
 
 macro_rules! closed_set {
     (
@@ -143,7 +143,7 @@ impl FloodClass {
     /// The class of a destination that was not found.
     #[inline]
     #[must_use]
-    pub const fn of(dst: MacAddr) -> Self {
+    pub const fn of(dst: MacWord) -> Self {
         if dst.is_broadcast() {
             Self::Broadcast
         } else if dst.is_multicast() {

@@ -15,7 +15,7 @@ use crate::sys::packet_ring::{Geometry, RxRing};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use vswitch_base::{Tag, Tci, Tpid};
-use vswitch_core::frame::{Frame, FrameBatch, TxFrame, VnetHdr};
+use vswitch_core::frame::{Frame, FrameBatch, TxList, VnetHdr};
 use vswitch_core::port::{PortRx, PortTx, RxLosses, TxCaps, TxReport};
 
 /// Bytes of a slot that holds the largest segmentation-offload frame with all headers.
@@ -206,7 +206,7 @@ impl PacketTx {
 }
 
 impl PortTx for PacketTx {
-    fn send(&mut self, frames: &[TxFrame<'_>]) -> TxReport {
+    fn send(&mut self, frames: TxList<'_>) -> TxReport {
         self.sender.send(self.socket.as_fd(), frames)
     }
 

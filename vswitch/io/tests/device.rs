@@ -4,7 +4,9 @@ mod support;
 
 use std::process::Command;
 use std::time::Duration;
-use support::{SENT_ONE, SRC, frame, in_namespace, ours, receive, receive_for, send, take};
+use support::{
+    SENT_ONE, SRC, frame, in_namespace, ours, receive, receive_for, send, send_all, take,
+};
 use support::{tx_frame, until, veth};
 use vswitch_core::frame::VnetHdr;
 use vswitch_io::{
@@ -285,7 +287,10 @@ fn a_device_that_vanishes_is_told_and_can_come_back() {
                 .raw_os_error(),
             Some(19)
         );
-        let report = port.tx[0].send(&[tx_frame(&frame(60, 1), VnetHdr::NONE); 3]);
+        let report = send_all(
+            &mut *port.tx[0],
+            &[tx_frame(&frame(60, 1), VnetHdr::NONE); 3],
+        );
         assert_eq!((report.sent, report.errors), (0, 3));
         assert_ne!(report.last_errno, 0);
         port.keep.close().expect("nothing to give back");

@@ -10,7 +10,7 @@
 )]
 
 use std::marker::PhantomData;
-use vswitch_core::frame::{BATCH_MAX, TxFrame, TxHeader, VnetHdr};
+use vswitch_core::frame::{BATCH_MAX, TxHeader, TxList, VnetHdr};
 
 /// Parts per frame: headers, rest.
 pub(crate) const PARTS: usize = 2;
@@ -52,8 +52,8 @@ impl Gather {
         BATCH_MAX * (size_of::<Head>() + PARTS * size_of::<libc::iovec>())
     }
 
-    /// Describes at most [`BATCH_MAX`] frames; the rest of `frames` is left to the next call.
-    pub(crate) fn fill<'a>(&'a mut self, frames: &'a [TxFrame<'_>]) -> Filled<'a> {
+    /// Describes the frames of a list, which holds at most [`BATCH_MAX`].
+    pub(crate) fn fill<'a>(&'a mut self, frames: TxList<'a>) -> Filled<'a> {
         let mut count = 0;
         for ((frame, head), parts) in frames
             .iter()
@@ -84,18 +84,19 @@ impl Gather {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use vswitch_core::frame::TxFrame;
 
     #[test]
-    fn a_batch_is_cut_at_its_bound_and_each_frame_has_two_parts() {
+    fn each_frame_of_a_whole_batch_has_two_parts() {
         let rest = [7_u8; 50];
         let frame = TxFrame {
             header: TxHeader::new(&[1; 12]),
             rest: &rest,
             offload: VnetHdr::NONE,
         };
-        let frames = vec![frame; BATCH_MAX + 5];
+        let frames = vec![frame; BATCH_MAX];
         let mut gather = Gather::new();
-        let filled = gather.fill(&frames);
+        let filled = gather.fill(TxList::all(&frames));
         assert_eq!(filled.parts.len(), BATCH_MAX);
         assert_eq!(filled.parts[3][0].iov_len, VnetHdr::LEN + 12);
         assert_eq!(filled.parts[3][1].iov_len, 50);

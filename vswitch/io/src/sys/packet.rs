@@ -12,7 +12,7 @@ use super::gather::{Gather, PARTS};
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use vswitch_core::frame::{BATCH_MAX, TxFrame};
+use vswitch_core::frame::{BATCH_MAX, TxList};
 use vswitch_core::port::TxReport;
 
 /// How flows are spread over the sockets of one fanout group: by flow hash, which keeps their order.
@@ -155,28 +155,10 @@ impl Sender {
     }
 
     /// Sends the frames in order through a socket that is bound to its device.
-    pub(crate) fn send(&mut self, fd: BorrowedFd<'_>, frames: &[TxFrame<'_>]) -> TxReport {
+    ///
+    /// When the device is down or gone the frames not sent are counted as errors.
+    pub(crate) fn send(&mut self, fd: BorrowedFd<'_>, frames: TxList<'_>) -> TxReport {
         let mut report = TxReport::default();
-        let mut rest = frames;
-        while !rest.is_empty() {
-            let (batch, later) = rest.split_at(rest.len().min(BATCH_MAX));
-            rest = later;
-            if !self.send_batch(fd, batch, &mut report) {
-                report.errors += u32::try_from(rest.len()).unwrap_or(u32::MAX);
-                break;
-            }
-        }
-        report
-    }
-
-    /// Sends at most [`BATCH_MAX`] frames. `false` when the device is down or gone; then the frames
-    /// not sent are counted as errors.
-    fn send_batch(
-        &mut self,
-        fd: BorrowedFd<'_>,
-        frames: &[TxFrame<'_>],
-        report: &mut TxReport,
-    ) -> bool {
         let filled = self.gather.fill(frames);
         let count = filled.parts.len();
         for (message, parts) in self.messages.iter_mut().zip(filled.parts.iter_mut()) {
@@ -216,7 +198,7 @@ impl Sender {
                 libc::ENETDOWN | libc::ENXIO | libc::ENODEV | libc::EBADF => {
                     report.errors += u32::try_from(count - next).expect("at most BATCH_MAX");
                     report.last_errno = errno;
-                    return false;
+                    break;
                 }
                 _ => {
                     report.errors += 1;
@@ -225,7 +207,7 @@ impl Sender {
                 }
             }
         }
-        true
+        report
     }
 }
 

@@ -23,7 +23,7 @@ use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
-use vswitch_core::frame::{BATCH_MAX, TxFrame};
+use vswitch_core::frame::{BATCH_MAX, TxList};
 use vswitch_core::port::TxReport;
 
 /// The one buffer group of a ring.
@@ -341,15 +341,8 @@ impl WriteRing {
     }
 
     /// Sends the frames in order.
-    pub(crate) fn send(&mut self, frames: &[TxFrame<'_>]) -> TxReport {
+    pub(crate) fn send(&mut self, frames: TxList<'_>) -> TxReport {
         let mut report = TxReport::default();
-        for batch in frames.chunks(BATCH_MAX) {
-            self.send_batch(batch, &mut report);
-        }
-        report
-    }
-
-    fn send_batch(&mut self, frames: &[TxFrame<'_>], report: &mut TxReport) {
         let filled = self.gather.fill(frames);
         let count = filled.parts.len();
         let parts_len = u32::try_from(PARTS).expect("a small constant");
@@ -390,5 +383,6 @@ impl WriteRing {
                 }
             }
         }
+        report
     }
 }
