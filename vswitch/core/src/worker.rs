@@ -17,7 +17,7 @@ use crate::offload::Finisher;
 use crate::port::{PortRx, RxLosses};
 use crate::punt::PuntQueue;
 use crate::snapshot::Snapshot;
-use crate::sync::{Arc, Fifo};
+use crate::sync::{Arc, Fifo, mutant};
 use crate::verdict::{DropReason, Verdict};
 use arrayvec::ArrayVec;
 use std::os::fd::RawFd;
@@ -231,6 +231,9 @@ impl Worker {
                 self.staging.grow(snapshot.port_slots());
                 let generation = snapshot.generation;
                 // Replace first, then announce: whoever sees the number may free what came before.
+                if mutant("announce_first") {
+                    self.mailbox.observe(generation);
+                }
                 self.snapshot = snapshot;
                 self.mailbox.observe(generation);
             }

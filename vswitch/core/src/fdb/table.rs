@@ -15,7 +15,7 @@
 //! we rely on today but costs nothing on the machines we run on.
 
 use super::EntryKind;
-use crate::sync::{AtomicU32, AtomicU64, Ordering};
+use crate::sync::{AtomicU32, AtomicU64, Ordering, mutant};
 use vswitch_base::{MacAddr, PortIndex, Vid};
 
 const SLOTS_PER_BUCKET: usize = 4;
@@ -206,10 +206,9 @@ impl Table {
                 let word = slot.key.load(Ordering::Acquire);
                 if word & KEY_MASK == key.0 {
                     let value = slot.value.load(Ordering::Acquire);
-                    #[cfg(not(mutant = "no_reuse_check"))]
-                    if value >> REUSE_SHIFT != word >> REUSE_SHIFT
-                        || value >> 32 & CHECK_MASK != key.check()
-                    {
+                    let reused = value >> REUSE_SHIFT != word >> REUSE_SHIFT
+                        || value >> 32 & CHECK_MASK != key.check();
+                    if reused && !mutant("no_reuse_check") {
                         continue;
                     }
                     return Some((slot_index(b, i), Value(value & KEY_MASK)));
