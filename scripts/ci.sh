@@ -5,6 +5,7 @@
 #   scripts/ci.sh packages           install the Debian packages that the tests use (root)
 #   scripts/ci.sh fmt | lint         formatting; clippy with warnings as errors
 #   scripts/ci.sh test               unit, property, sim, tidy (no privileges)
+#   scripts/ci.sh schedule           mailbox, punts and FDB under a model checker, and the mutants they kill
 #   scripts/ci.sh netns              real devices in namespaces (root)
 #   scripts/ci.sh oracle             a real kernel bridge still does what was recorded (User-mode Linux)
 #   scripts/ci.sh demo               the demonstration, start to end (root)
@@ -44,6 +45,7 @@ run_test() {
   cargo test --quiet -p vswctl -p vswitch-api -p vswitch-controller -p vswitch-core -p vswitch-lacp
   cargo test --quiet -p vswitch-tests --test sim --test tidy
 }
+run_schedule() { scripts/schedule-tests.sh; }
 run_netns() {
   need_root netns
   cargo build --quiet -p vswitchd -p vswctl
@@ -63,7 +65,7 @@ run_doc() { RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet; 
 
 run_all() {
   [ "$(id -u)" = 0 ] && { step packages; run_packages; }
-  for name in fmt lint test netns oracle demo; do
+  for name in fmt lint test schedule netns oracle demo; do
     step "$name"
     "run_$name"
   done
@@ -71,9 +73,9 @@ run_all() {
 }
 
 case "${1:-}" in
-  all | packages | fmt | lint | test | netns | oracle | demo | doc) "run_$1" ;;
+  all | packages | fmt | lint | test | schedule | netns | oracle | demo | doc) "run_$1" ;;
   *)
-    sed -n '2,11s/^# \{0,1\}//p' "$0" >&2
+    sed -n '2,12s/^# \{0,1\}//p' "$0" >&2
     exit 2
     ;;
 esac

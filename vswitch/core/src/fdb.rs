@@ -35,7 +35,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 
-use crate::sync::{AtomicU32, AtomicU64, Mutex, Ordering};
+use crate::sync::{AtomicU32, AtomicU64, Mutex, Ordering, mutant};
 use crossbeam::queue::ArrayQueue;
 use order::Order;
 pub use report::{FdbEvent, FdbEventKind, FdbStats};
@@ -311,10 +311,7 @@ impl Fdb {
         };
         let value = Value::new(key, source.port, source.epoch, EntryKind::Learned);
         // Once more under the lock: another worker may have taken the address in meanwhile.
-        #[cfg(not(mutant = "no_second_look"))]
-        let found = self.table.find(key);
-        #[cfg(mutant = "no_second_look")]
-        let found: Option<(SlotIndex, Value)> = None;
+        let found = self.table.find(key).filter(|_| !mutant("no_second_look"));
         if let Some((slot, old)) = found {
             if let Some(outcome) = settled(old, source) {
                 return outcome;

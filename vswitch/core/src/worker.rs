@@ -14,7 +14,7 @@ use crate::passes::{Classes, Passes};
 use crate::port::{PortRx, RxLosses};
 use crate::punt::PuntQueue;
 use crate::snapshot::Snapshot;
-use crate::sync::{Arc, Fifo};
+use crate::sync::{Arc, Fifo, mutant};
 use crate::verdict::DropReason;
 use std::os::fd::RawFd;
 use vswitch_base::{Instant, PortIndex};
@@ -228,6 +228,9 @@ impl Worker {
                 self.staging.grow(snapshot.port_slots());
                 let generation = snapshot.generation;
                 // Replace first, then announce: whoever sees the number may free what came before.
+                if mutant("announce_first") {
+                    self.mailbox.observe(generation);
+                }
                 self.snapshot = snapshot;
                 self.mailbox.observe(generation);
             }

@@ -15,7 +15,7 @@
 //! we rely on today but costs nothing on the machines we run on.
 
 use super::EntryKind;
-use crate::sync::{AtomicU32, AtomicU64, Ordering};
+use crate::sync::{AtomicU32, AtomicU64, Ordering, mutant};
 use vswitch_base::{MacAddr, MacWord, PortIndex, Vid};
 
 const SLOTS_PER_BUCKET: usize = 4;
@@ -276,10 +276,9 @@ impl Table {
         }
         let i = matches.trailing_zeros() as usize % SLOTS_PER_BUCKET;
         let value = slots[i].value.load(Ordering::Acquire);
-        #[cfg(not(mutant = "no_reuse_check"))]
-        if value >> REUSE_SHIFT != words[i] >> REUSE_SHIFT
-            || value >> 32 & CHECK_MASK != key.check()
-        {
+        let reused = value >> REUSE_SHIFT != words[i] >> REUSE_SHIFT
+            || value >> 32 & CHECK_MASK != key.check();
+        if reused && !mutant("no_reuse_check") {
             // Changed hands between the two loads. The key can be in no other slot of this bucket
             // but by a writer at work right now: a miss, and so a flood.
             return None;
