@@ -52,6 +52,8 @@ closed_set! {
     DropReason {
         /// Fewer than 14 bytes.
         Runt = ("runt", "shorter than an Ethernet header"),
+        /// The kernel dropped it before we saw it.
+        RxRingFull = ("rx-ring-full", "the receive ring was full: the worker was too slow, or waited for a core"),
         /// The receive slot was too small for the frame.
         RxTruncated = ("rx-truncated", "longer than the receive slot of the port; was the MTU raised underneath?"),
         /// The sender's offload header contradicts the frame.

@@ -53,11 +53,16 @@ impl Outbox {
     }
 }
 
+/// Breaths with frames since the last rest that make a queue hot.
+const HOT_BREATHS: u32 = 32;
+
 #[derive(Debug)]
 struct Queue {
     port: PortIndex,
     rx: Box<dyn PortRx>,
     failed: bool,
+    /// Breaths with frames since the last rest.
+    lively: u32,
 }
 
 /// See the module.
@@ -67,6 +72,7 @@ pub struct Worker {
     outbox: Arc<Outbox>,
     snapshot: Arc<Snapshot>,
     queues: Vec<Queue>,
+    hot: Vec<RawFd>,
     slots: Vec<Option<TxSlot>>,
     taps: Vec<Option<Arc<CaptureTap>>>,
     tapped: bool,
@@ -89,6 +95,7 @@ impl Worker {
             outbox,
             snapshot: Arc::default(),
             queues: Vec::new(),
+            hot: Vec::new(),
             slots: Vec::new(),
             taps: Vec::new(),
             tapped: false,
@@ -136,20 +143,35 @@ impl Worker {
             .filter_map(|q| q.rx.ready_fd())
     }
 
+    /// Descriptors of queues that became hot since the last call: they have had frames again and again
+    /// since the last [`Self::rest`], so nobody waits for them now. Whoever waits on descriptors can
+    /// leave these out until then, which spares the kernel a notification for every frame.
+    pub fn take_hot(&mut self) -> impl Iterator<Item = RawFd> + '_ {
+        self.hot.drain(..)
+    }
+
+    /// The caller is about to sleep: no queue is hot any more.
+    pub fn rest(&mut self) {
+        self.hot.clear();
+        for queue in &mut self.queues {
+            queue.lively = 0;
+        }
+    }
+
     /// Receive losses of each queue since the last call. Makes system calls: once a second is enough.
     pub fn collect_losses(&mut self) {
         for queue in &mut self.queues {
             let RxLosses {
-                ring_full: _,
+                ring_full,
                 truncated,
             } = queue.rx.take_losses();
-            let slot = self.slots.get(queue.port.index()).and_then(Option::as_ref);
-            if let (Some(slot), 1..) = (slot, truncated) {
-                slot.counters.frames_in.add(truncated);
-                slot.counters
-                    .dropped(DropReason::RxTruncated)
-                    .add(truncated);
-            }
+            let Some(Some(slot)) = self.slots.get(queue.port.index()) else {
+                continue;
+            };
+            let counters = &slot.counters;
+            counters.frames_in.add(ring_full + truncated);
+            counters.dropped(DropReason::RxRingFull).add(ring_full);
+            counters.dropped(DropReason::RxTruncated).add(truncated);
         }
     }
 
@@ -203,6 +225,12 @@ impl Worker {
         drop(batch);
         let queue = &mut self.queues[index];
         queue.rx.release();
+        if frames > 0 {
+            queue.lively = queue.lively.saturating_add(1);
+            if queue.lively == HOT_BREATHS {
+                self.hot.extend(queue.rx.ready_fd());
+            }
+        }
         if let Err(error) = outcome {
             queue.failed = true;
             self.queues_changed = true;
@@ -239,7 +267,9 @@ impl Worker {
                     port,
                     rx,
                     failed: false,
+                    lively: 0,
                 });
+                self.hot.reserve(self.queues.len());
                 self.queues_changed = true;
             }
             WorkerCommand::RemoveQueues { port } => {

@@ -10,6 +10,7 @@ mod control_thread;
 mod effects;
 mod engine;
 mod links;
+mod patience;
 mod server;
 mod worker_thread;
 

@@ -73,7 +73,7 @@ fn a_device_is_given_back_as_it_was_found() {
             "{rules}"
         );
         assert_eq!(opened.facts.mtu, 9000);
-        assert_eq!(opened.facts.memory_bytes / (1 << 20), 4);
+        assert_eq!(opened.facts.memory_bytes / (1 << 20), 8);
 
         // What a restart after a crash knows wins over what it finds.
         let before = opened.keep.before().expect("a nic").clone();

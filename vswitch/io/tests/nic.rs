@@ -134,8 +134,12 @@ fn a_segmentation_frame_passes_whole_with_its_header() {
 fn the_ring_turns_three_hundred_times_without_changing_a_byte() {
     in_namespace(|| {
         veth("v0", "v1");
-        let (mut a, mut b) = (open("v0"), open("v1"));
-        let frames = 300 * vswitch_io::RING_SLOTS;
+        let spec = NicSpec {
+            ring_slots: 31,
+            ..NicSpec::new("v1")
+        };
+        let (mut a, mut b) = (open("v0"), open_nic(&spec).expect("open"));
+        let frames = 300 * 31;
         let mut seed = 0;
         while seed < frames {
             let burst: Vec<Vec<u8>> = (seed..(seed + 23).min(frames))
@@ -170,14 +174,19 @@ fn the_ring_turns_three_hundred_times_without_changing_a_byte() {
 fn a_full_ring_counts_its_losses_and_recovers() {
     in_namespace(|| {
         veth("v0", "v1");
-        let (mut a, mut b) = (open("v0"), open("v1"));
+        const SLOTS: usize = 62;
+        let spec = NicSpec {
+            ring_slots: 62,
+            ..NicSpec::new("v1")
+        };
+        let (mut a, mut b) = (open("v0"), open_nic(&spec).expect("open"));
         let burst: Vec<Vec<u8>> = (0..100).map(|seed| frame(100, seed)).collect();
         let out: Vec<_> = burst
             .iter()
             .map(|bytes| tx_frame(bytes, VnetHdr::NONE))
             .collect();
         assert_eq!(send_all(&mut *a.tx[0], &out).sent, 100);
-        let lost = 100 - u64::from(vswitch_io::RING_SLOTS);
+        let lost = 100 - SLOTS as u64;
         let mut counted = 0;
         until("the losses", || {
             counted += b.rx[0].take_losses().ring_full;
@@ -188,7 +197,7 @@ fn a_full_ring_counts_its_losses_and_recovers() {
         b.rx[0].receive(&mut batch).expect("receive");
         let seen: Vec<Vec<u8>> = batch.iter().map(|frame| frame.bytes.to_vec()).collect();
         drop(batch);
-        assert_eq!(seen, burst[..vswitch_io::RING_SLOTS as usize]);
+        assert_eq!(seen, burst[..SLOTS]);
         assert_eq!(send(&mut *a.tx[0], &burst[80], VnetHdr::NONE), SENT_ONE);
         let mut batch = vswitch_core::frame::FrameBatch::new();
         b.rx[0].receive(&mut batch).expect("receive");

@@ -8,7 +8,7 @@
 )]
 
 use super::check;
-use super::gather::{Gather, PARTS};
+use super::gather::{self, Gather};
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -163,7 +163,7 @@ impl Sender {
         let count = filled.parts.len();
         for (message, parts) in self.messages.iter_mut().zip(filled.parts.iter_mut()) {
             message.msg_hdr.msg_iov = parts.as_mut_ptr();
-            message.msg_hdr.msg_iovlen = PARTS as _;
+            message.msg_hdr.msg_iovlen = gather::used(parts) as _;
         }
         let mut next = 0;
         while next < count {
