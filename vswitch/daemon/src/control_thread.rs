@@ -4,13 +4,15 @@
 //! workers, taking them back. Everything that can block goes to the effects thread. Each round takes what
 //! came in, lets the controller decide, then performs effects and sends replies until there are none.
 
+mod calls;
+
 use crate::access::Access;
 use crate::captures::Captures;
 use crate::clock::Clock;
 use crate::effects::{Effects, Job};
 use crate::engine::{Engine, Handles};
 use crate::links::Links;
-use crate::server::{CallId, Incoming, Server};
+use crate::server::{CallId, Server};
 use crate::worker_thread::{Waiting, WakeControl};
 use crate::{LogHandle, Options};
 use hashbrown::HashMap;
@@ -26,15 +28,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use vswitch_api::config::Config;
-use vswitch_api::request::Capture;
-use vswitch_api::types::{
-    CaptureReply, DaemonInfo, Done, InterfaceDescription, ServiceInfo, WorkerInfo,
-};
-use vswitch_api::varlink::Reply;
-use vswitch_api::{ApiError, Request};
 use vswitch_base::{Generation, Instant, PortIndex, Vid};
 use vswitch_controller::{
-    Controller, Counters, Effect, EffectId, EffectOutput, Peer, RequestId, VlanTotals,
+    Controller, Counters, Effect, EffectId, EffectOutput, RequestId, VlanTotals,
 };
 use vswitch_core::counters::PortTotals;
 
@@ -418,172 +414,5 @@ impl ControlThread {
         }
         self.controller
             .handle_effect_done(id, Ok(EffectOutput::Done), now);
-    }
-
-    fn take_calls(&mut self, now: Instant) {
-        for call in self.server.take_incoming() {
-            self.dispatch(call, now);
-        }
-        for call in self.server.take_ended() {
-            let ports = self.captures.end(call);
-            self.remove_taps(&ports);
-            if let Some(id) = self.requests.remove(&call) {
-                self.calls.remove(&id);
-                self.controller.handle_hangup(id);
-            }
-        }
-        for call in self.server.take_caught_up() {
-            if let Some(id) = self.requests.get(&call) {
-                self.controller.handle_caught_up(*id, now);
-            }
-        }
-    }
-
-    fn dispatch(&mut self, call: Incoming, now: Instant) {
-        let Incoming {
-            id,
-            peer,
-            request,
-            more,
-        } = call;
-        let reply = match request {
-            Request::GetInfo(_) => Reply::last(&ServiceInfo::current()),
-            Request::GetInterfaceDescription(get) => {
-                match vswitch_api::interfaces::text(&get.interface) {
-                    Some(text) => Reply::last(&InterfaceDescription {
-                        description: text.to_owned(),
-                    }),
-                    None => Reply::error(&ApiError::InterfaceNotFound {
-                        interface: get.interface,
-                    }),
-                }
-            }
-            Request::DaemonGetInfo(_) => Reply::last(&self.info(now)),
-            Request::SetLogLevel(set) => match self.log.set(&set.level) {
-                Ok(()) => Reply::last(&Done {}),
-                Err(message) => Reply::error(&ApiError::parameter("level", message)),
-            },
-            Request::Capture(capture) => match self.start_capture(id, &capture) {
-                Ok(()) => Reply::continues(&CaptureReply::default()),
-                Err(error) => Reply::error(&error),
-            },
-            request => {
-                self.next_request += 1;
-                let request_id = RequestId(self.next_request);
-                self.calls.insert(request_id, id);
-                self.requests.insert(id, request_id);
-                let peer = Peer {
-                    uid: peer.uid,
-                    pid: peer.pid,
-                };
-                return self
-                    .controller
-                    .handle_request(request_id, request, peer, more, now);
-            }
-        };
-        self.server.reply(id, &reply, self.poll.registry(), now);
-    }
-
-    fn send_reply(&mut self, id: RequestId, reply: vswitch_controller::Reply, now: Instant) {
-        let Some(call) = self.calls.get(&id).copied() else {
-            return;
-        };
-        if !reply.continues {
-            self.calls.remove(&id);
-            self.requests.remove(&call);
-        }
-        let wire = match reply.result {
-            Ok(value) if reply.continues => Reply::continues(&value),
-            Ok(value) => Reply::last(&value),
-            Err(error) => Reply::error(&error),
-        };
-        self.server.reply(call, &wire, self.poll.registry(), now);
-    }
-
-    fn start_capture(&mut self, call: CallId, wanted: &Capture) -> Result<(), ApiError> {
-        let config = self.controller.config();
-        let names = config.port.keys().chain(config.host.keys());
-        let ports: Vec<(PortIndex, String)> = names
-            .filter(|name| wanted.port.as_ref().is_none_or(|port| port == *name))
-            .filter_map(|name| Some((self.controller.port_index(name)?, name.clone())))
-            .collect();
-        if let (Some(name), true) = (&wanted.port, ports.is_empty()) {
-            let known = config
-                .port
-                .keys()
-                .chain(config.host.keys())
-                .map(String::as_str);
-            return Err(ApiError::not_found("port", name, known));
-        }
-        if let Some(name) = self.captures.taken(&ports) {
-            let message = format!("a capture is running on port \"{name}\" already");
-            return Err(ApiError::Busy {
-                message,
-                retry_after_ms: 1000,
-            });
-        }
-        let tap = self.captures.start(call, ports.clone(), wanted);
-        for (port, _) in ports {
-            self.engine.borrow().set_tap(port, Some(&tap));
-        }
-        Ok(())
-    }
-
-    fn send_captures(&mut self, now: Instant) {
-        for news in self.captures.collect(&self.clock) {
-            let reply = if news.last {
-                Reply::last(&news.reply)
-            } else {
-                Reply::continues(&news.reply)
-            };
-            self.server
-                .reply(news.call, &reply, self.poll.registry(), now);
-            if news.last {
-                let ports = self.captures.end(news.call);
-                self.remove_taps(&ports);
-            }
-        }
-    }
-
-    fn remove_taps(&self, ports: &[PortIndex]) {
-        for port in ports {
-            self.engine.borrow().set_tap(*port, None);
-        }
-    }
-
-    fn info(&self, now: Instant) -> DaemonInfo {
-        let engine = self.engine.borrow();
-        let read = |n: &std::sync::atomic::AtomicU64| n.load(Ordering::Relaxed);
-        let workers = (0..)
-            .zip(engine.thread_stats())
-            .map(|(index, (cpu, stats))| {
-                let idle_ns = read(&stats.idle_ns);
-                WorkerInfo {
-                    index,
-                    cpu: cpu.and_then(|cpu| u32::try_from(cpu).ok()),
-                    queues: u32::try_from(read(&stats.queues)).unwrap_or(u32::MAX),
-                    busy_ns: read(&stats.alive_ns).saturating_sub(idle_ns),
-                    idle_ns,
-                    batches: read(&stats.batches),
-                    frames: read(&stats.frames),
-                }
-            });
-        DaemonInfo {
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            pid: std::process::id(),
-            start_time: self.started.clone(),
-            uptime_seconds: (now - Instant::ZERO).as_secs(),
-            snapshot_time: vswitch_api::time::rfc3339(std::time::SystemTime::now()),
-            socket: self.options.socket.display().to_string(),
-            config_files: self
-                .config_files
-                .iter()
-                .map(|f| f.display().to_string())
-                .collect(),
-            state_dir: Some(self.options.state_dir.display().to_string()),
-            log: self.log.current(),
-            workers: workers.collect(),
-            memory_bytes: crate::resident_bytes(),
-        }
     }
 }
