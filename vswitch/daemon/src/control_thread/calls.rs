@@ -26,8 +26,9 @@ impl ControlThread {
             }
         }
         for call in self.server.take_caught_up() {
-            if let Some(id) = self.requests.get(&call) {
-                self.controller.handle_caught_up(*id, now);
+            match self.requests.get(&call) {
+                Some(id) => self.controller.handle_backlog(*id, false, now),
+                None => self.captures.hold(call, false),
             }
         }
     }
@@ -95,7 +96,9 @@ impl ControlThread {
             Ok(value) => Reply::last(&value),
             Err(error) => Reply::error(&error),
         };
-        self.server.reply(call, &wire, self.poll.registry(), now);
+        if self.server.reply(call, &wire, self.poll.registry(), now) {
+            self.controller.handle_backlog(id, true, now);
+        }
     }
 
     fn start_capture(&mut self, call: CallId, wanted: &Capture) -> Result<(), ApiError> {
@@ -134,8 +137,12 @@ impl ControlThread {
             } else {
                 Reply::continues(&news.reply)
             };
-            self.server
+            let behind = self
+                .server
                 .reply(news.call, &reply, self.poll.registry(), now);
+            if behind {
+                self.captures.hold(news.call, true);
+            }
             if news.last {
                 let ports = self.captures.end(news.call);
                 self.remove_taps(&ports);
