@@ -13,6 +13,7 @@ use crate::effects::{Effects, Job};
 use crate::engine::{Engine, Handles};
 use crate::links::Links;
 use crate::server::{CallId, Server};
+use crate::wires::Wires;
 use crate::worker_thread::{Waiting, WakeControl};
 use crate::{LogHandle, Options};
 use hashbrown::HashMap;
@@ -41,8 +42,11 @@ const SIGNALS: Token = Token(3);
 const FIRST_CONNECTION: usize = 16;
 /// How often running captures are emptied.
 const CAPTURE_ROUND: Duration = Duration::from_millis(20);
-/// How long giving devices back may take before the daemon ends all the same.
-const STOP_PATIENCE: vswitch_base::Duration = vswitch_base::Duration::from_secs(10);
+/// How often wires of ports of memory are looked at while somebody waits for the workers.
+const WIRE_ROUND: Duration = Duration::from_millis(1);
+/// How long giving devices back may take before the daemon ends all the same, also when a test has
+/// stopped the clock.
+const STOP_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Wakes the loop, at most once until it has looked.
 #[derive(Debug)]
@@ -105,6 +109,7 @@ pub(crate) struct ControlThread {
     effects: Effects,
     controller: Controller,
     captures: Captures,
+    wires: Wires,
     clock: Clock,
     options: Options,
     log: LogHandle,
@@ -163,7 +168,7 @@ pub(crate) fn run(
         mode: config.daemon.poll,
         spin: config.daemon.spin.get(),
     };
-    let engine = Engine::start(workers, waiting, clock, || {
+    let engine = Engine::start(workers, waiting, &clock, || {
         Box::new(WorkerBell(Arc::clone(&bell)))
     })
     .map_err(said("start the forwarding threads"))?;
@@ -197,6 +202,7 @@ pub(crate) fn run(
         effects,
         controller,
         captures: Captures::default(),
+        wires: Wires::default(),
         clock,
         options,
         log,
@@ -266,7 +272,7 @@ impl ControlThread {
                     SIGNALS => {
                         if self.take_signal() && stopping.is_none() {
                             tracing::info!("ending: devices are given back as they were found");
-                            stopping = Some(now);
+                            stopping = Some(std::time::Instant::now());
                             self.controller.handle_stop(now);
                         }
                     }
@@ -278,7 +284,7 @@ impl ControlThread {
                 if self.controller.is_stopped() {
                     return Ok(());
                 }
-                if now.saturating_since(since) > STOP_PATIENCE {
+                if since.elapsed() > STOP_PATIENCE {
                     tracing::error!("not everything could be given back in time");
                     return Ok(());
                 }
@@ -298,7 +304,8 @@ impl ControlThread {
         // Rounded up to the loop's millisecond, so that it is due when we wake.
         let due = due.map(|d| d + Duration::from_millis(1));
         let capture = (!self.captures.is_empty()).then_some(CAPTURE_ROUND);
-        due.into_iter().chain(capture).min()
+        let wire = self.wires.is_waiting().then_some(WIRE_ROUND);
+        due.into_iter().chain(capture).chain(wire).min()
     }
 
     /// Takes in what is there and does what follows from it, until there is nothing more.
@@ -321,6 +328,7 @@ impl ControlThread {
         }
         self.server.resume(self.poll.registry(), now);
         self.send_captures(now);
+        self.answer_puts(now);
         loop {
             self.take_calls(now);
             let mut quiet = true;
@@ -383,11 +391,15 @@ impl ControlThread {
     fn perform(&mut self, id: EffectId, effect: Effect, now: Instant) {
         match effect {
             Effect::AttachPort { index } => {
-                let handles = self.opened.remove(&index).unwrap_or_default();
+                let mut handles = self.opened.remove(&index).unwrap_or_default();
+                if let Some(wire) = handles.wire.take() {
+                    self.wires.attach(index, wire);
+                }
                 self.engine.borrow_mut().attach(index, handles);
             }
             Effect::Publish(snapshot) => self.engine.borrow_mut().publish(&snapshot),
             Effect::DetachPort { index } => {
+                self.wires.detach(index);
                 if !self.engine.borrow_mut().detach(index) {
                     self.detaching.insert(index, id);
                     return;

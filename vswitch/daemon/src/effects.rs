@@ -77,7 +77,6 @@ impl Effects {
                     workers,
                     state_file,
                     keeps: HashMap::new(),
-                    mem: HashMap::new(),
                 };
                 while let Ok(job) = inbox.recv() {
                     match job {
@@ -129,7 +128,6 @@ struct Keeper {
     workers: u16,
     state_file: PathBuf,
     keeps: HashMap<PortIndex, (String, PortKeep, u32, Option<NetNs>)>,
-    mem: HashMap<PortIndex, MemPort>,
 }
 
 impl Keeper {
@@ -184,8 +182,8 @@ impl Keeper {
             let handles = Handles {
                 rx: vec![port.rx()],
                 tx,
+                wire: Some(port),
             };
-            self.mem.insert(index, port);
             let facts = PortFacts {
                 mtu: spec.device.mtu.into(),
                 running: true,
@@ -266,7 +264,8 @@ impl Keeper {
         );
         self.keeps
             .insert(index, (spec.name.clone(), keep, facts.ifindex, netns));
-        Ok((told, Handles { rx, tx }, warnings))
+        let wire = None;
+        Ok((told, Handles { rx, tx, wire }, warnings))
     }
 
     fn tap_spec(&self, spec: &OpenSpec) -> TapSpec {
@@ -280,7 +279,6 @@ impl Keeper {
     }
 
     fn close(&mut self, index: PortIndex, delete: bool) -> Result<EffectOutput, EffectError> {
-        self.mem.remove(&index);
         let Some((name, keep, ifindex, netns)) = self.keeps.remove(&index) else {
             return Ok(EffectOutput::Done);
         };

@@ -11,6 +11,7 @@ mod effects;
 mod engine;
 mod links;
 mod server;
+mod wires;
 mod worker_thread;
 
 use clap::Parser;
@@ -49,7 +50,8 @@ pub(crate) struct Options {
     /// Check the configuration, say what is wrong with it, and end.
     #[arg(long)]
     check: bool,
-    /// Allow ports of kind "mem", which have no device: for tests.
+    /// Allow ports of kind "mem", which have no device, and the methods to reach their wires and to set
+    /// the clock: for tests.
     #[arg(long)]
     enable_mem_ports: bool,
 }

@@ -56,7 +56,7 @@ pub(crate) trait WakeControl: Send {
 pub(crate) fn run(
     mut worker: Worker,
     mut poller: Poller,
-    clock: Clock,
+    clock: &Clock,
     waiting: Waiting,
     stats: &ThreadStats,
     outbox: &Arc<Outbox>,
@@ -97,7 +97,8 @@ pub(crate) fn run(
         let sleep = match waiting.mode {
             PollMode::Busy => false,
             PollMode::Sleep => true,
-            PollMode::Adaptive => now.saturating_since(last_frame) >= spin,
+            // A clock that stands never reaches the end of the spin.
+            PollMode::Adaptive => clock.is_stopped() || now.saturating_since(last_frame) >= spin,
         };
         if sleep {
             poller.wait(Some(NAP), |_| {})?;

@@ -3,9 +3,11 @@
 use super::ControlThread;
 use crate::server::{CallId, Incoming};
 use std::sync::atomic::Ordering;
-use vswitch_api::request::Capture;
+use std::time::Duration;
+use vswitch_api::request::{Capture, PutFrames, WarpClock};
 use vswitch_api::types::{
-    CaptureReply, DaemonInfo, Done, InterfaceDescription, ServiceInfo, WorkerInfo,
+    CaptureReply, ClockReply, DaemonInfo, Done, FramesReply, InterfaceDescription, ServiceInfo,
+    WorkerInfo,
 };
 use vswitch_api::varlink::Reply;
 use vswitch_api::{ApiError, Request};
@@ -61,6 +63,27 @@ impl ControlThread {
                 Ok(()) => Reply::continues(&CaptureReply::default()),
                 Err(error) => Reply::error(&error),
             },
+            Request::PutFrames(_) | Request::TakeFrames(_) | Request::WarpClock(_)
+                if !self.options.enable_mem_ports =>
+            {
+                let method = request.method().to_owned();
+                Reply::error(&ApiError::MethodNotImplemented { method })
+            }
+            Request::PutFrames(put) => match self.put_frames(id, &put) {
+                Ok(()) => return,
+                Err(error) => Reply::error(&error),
+            },
+            Request::TakeFrames(take) => match self.wire_of(&take.port) {
+                Ok(port) => {
+                    let frames = self.wires.take(port).into_iter();
+                    let frames = frames
+                        .map(|frame| vswitch_api::hex::encode(&frame))
+                        .collect();
+                    Reply::last(&FramesReply { frames })
+                }
+                Err(error) => Reply::error(&error),
+            },
+            Request::WarpClock(warp) => Reply::last(&self.warp(&warp)),
             request => {
                 self.next_request += 1;
                 let request_id = RequestId(self.next_request);
@@ -153,6 +176,41 @@ impl ControlThread {
     fn remove_taps(&self, ports: &[PortIndex]) {
         for port in ports {
             self.engine.borrow().set_tap(*port, None);
+        }
+    }
+
+    /// The index of a port of memory that the workers have.
+    fn wire_of(&self, name: &str) -> Result<PortIndex, ApiError> {
+        let wired = |name: &str| {
+            let index = self.controller.port_index(name)?;
+            self.wires.has(index).then_some(index)
+        };
+        wired(name).ok_or_else(|| {
+            let names = self.controller.config().port.keys().map(String::as_str);
+            ApiError::not_found("mem port", name, names.filter(|name| wired(name).is_some()))
+        })
+    }
+
+    fn put_frames(&mut self, call: CallId, put: &PutFrames) -> Result<(), ApiError> {
+        let frames = put.frames()?;
+        let port = self.wire_of(&put.port)?;
+        self.wires.put(call, port, frames);
+        self.engine.borrow().wake_all();
+        Ok(())
+    }
+
+    pub(super) fn answer_puts(&mut self, now: Instant) {
+        for call in self.wires.settled() {
+            let done = Reply::last(&Done {});
+            self.server.reply(call, &done, self.poll.registry(), now);
+        }
+    }
+
+    /// What becomes due by it is done before the next call is looked at.
+    fn warp(&self, warp: &WarpClock) -> ClockReply {
+        self.clock.warp(Duration::from_millis(warp.milliseconds));
+        ClockReply {
+            time: vswitch_api::time::rfc3339(self.clock.wall(self.clock.now())),
         }
     }
 
