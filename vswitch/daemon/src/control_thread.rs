@@ -9,25 +9,27 @@ mod calls;
 use crate::access::Access;
 use crate::captures::Captures;
 use crate::clock::Clock;
-use crate::effects::{Effects, Job};
+use crate::effects::{Answer, Done, Effects, Job};
 use crate::engine::{Engine, Handles};
+use crate::files::Files;
 use crate::links::Links;
 use crate::server::{CallId, Server};
+use crate::signals::Signals;
 use crate::wires::Wires;
 use crate::worker_thread::{Waiting, WakeControl};
 use crate::{LogHandle, Options};
 use hashbrown::HashMap;
-use mio::net::UnixStream;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token, Waker};
 use std::cell::RefCell;
-use std::io::{self, Read};
+use std::io;
 use std::os::fd::{AsFd, AsRawFd};
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+use vswitch_api::ApiError;
 use vswitch_api::config::Config;
 use vswitch_base::{Generation, Instant, PortIndex, Vid};
 use vswitch_controller::{
@@ -102,7 +104,7 @@ impl Counters for EngineCounters {
 pub(crate) struct ControlThread {
     poll: Poll,
     bell: Arc<Bell>,
-    signals: UnixStream,
+    signals: Signals,
     links: Links,
     server: Server,
     engine: Rc<RefCell<Engine>>,
@@ -114,6 +116,8 @@ pub(crate) struct ControlThread {
     options: Options,
     log: LogHandle,
     config_files: Vec<PathBuf>,
+    /// The files that a reload under way was read from.
+    reloading: Files,
     started: String,
     calls: HashMap<RequestId, CallId>,
     requests: HashMap<CallId, RequestId>,
@@ -132,7 +136,7 @@ pub(crate) struct ControlThread {
 pub(crate) fn run(
     options: Options,
     config: Config,
-    config_files: Vec<PathBuf>,
+    files: Files,
     log: LogHandle,
 ) -> Result<(), String> {
     let clock = Clock::start();
@@ -157,7 +161,10 @@ pub(crate) fn run(
         waker,
         rung: AtomicBool::new(false),
     });
-    let signals = signals(&poll).map_err(said("watch for signals"))?;
+    let mut signals = Signals::catch().map_err(said("catch signals"))?;
+    poll.registry()
+        .register(&mut signals.stream, SIGNALS, Interest::READABLE)
+        .map_err(said("watch for signals"))?;
     let (links, present) = Links::open().map_err(said("read the machine's network devices"))?;
     let fd = links.monitor().as_fd().as_raw_fd();
     poll.registry()
@@ -183,14 +190,8 @@ pub(crate) fn run(
     )
     .map_err(said("start the effects thread"))?;
     let counters = Box::new(EngineCounters(Rc::clone(&engine)));
-    let controller =
-        Controller::new(settings, config, counters, present, clock.now()).map_err(|errors| {
-            errors
-                .iter()
-                .map(ToString::to_string)
-                .collect::<Vec<_>>()
-                .join("\n")
-        })?;
+    let controller = Controller::new(settings, config, counters, present, clock.now())
+        .map_err(|errors| files.explain(errors))?;
     let started = vswitch_api::time::rfc3339(std::time::SystemTime::now());
     let mut thread = ControlThread {
         poll,
@@ -206,7 +207,8 @@ pub(crate) fn run(
         clock,
         options,
         log,
-        config_files,
+        config_files: files.paths,
+        reloading: Files::default(),
         started,
         calls: HashMap::new(),
         requests: HashMap::new(),
@@ -221,20 +223,6 @@ pub(crate) fn run(
     thread.engine.borrow_mut().stop();
     thread.effects.end();
     outcome.map_err(said("wait for events"))
-}
-
-/// A stream that gets a byte for each SIGTERM, SIGINT or SIGHUP.
-fn signals(poll: &Poll) -> io::Result<UnixStream> {
-    let (read, write) = std::os::unix::net::UnixStream::pair()?;
-    read.set_nonblocking(true)?;
-    write.set_nonblocking(true)?;
-    for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT] {
-        signal_hook::low_level::pipe::register(signal, write.try_clone()?)?;
-    }
-    let mut read = UnixStream::from_std(read);
-    poll.registry()
-        .register(&mut read, SIGNALS, Interest::READABLE)?;
-    Ok(read)
 }
 
 /// One worker for each core but one, at least one.
@@ -270,10 +258,14 @@ impl ControlThread {
                     LINKS => self.take_links(now),
                     WAKE => {}
                     SIGNALS => {
-                        if self.take_signal() && stopping.is_none() {
+                        let asked = self.signals.take();
+                        if asked.end && stopping.is_none() {
                             tracing::info!("ending: devices are given back as they were found");
                             stopping = Some(std::time::Instant::now());
                             self.controller.handle_stop(now);
+                        } else if asked.reload && stopping.is_none() {
+                            let path = self.options.config.clone();
+                            self.effects.post(Job::Load(path));
                         }
                     }
                     _ => self.server.ready(event, self.poll.registry(), now),
@@ -313,15 +305,11 @@ impl ControlThread {
         let now = self.clock.now();
         self.bell.rung.store(false, Ordering::Release);
         self.take_from_workers(now);
-        while let Some(done) = self.effects.take_done() {
-            if let Some((port, handles)) = done.handles {
-                self.opened.insert(port, handles);
+        while let Some(answer) = self.effects.take_answer() {
+            match answer {
+                Answer::Effect(done) => self.take_done(done, now),
+                Answer::Files(read) => self.reload(read, now),
             }
-            for warning in done.warnings {
-                tracing::warn!("{warning}");
-            }
-            self.controller
-                .handle_effect_done(done.id, done.result, now);
         }
         if self.controller.poll_timeout().is_some_and(|at| at <= now) {
             self.controller.handle_timeout(now);
@@ -340,6 +328,7 @@ impl ControlThread {
                 quiet = false;
                 self.send_reply(id, reply, now);
             }
+            self.tell_reload();
             if quiet {
                 return;
             }
@@ -383,9 +372,53 @@ impl ControlThread {
         }
     }
 
-    fn take_signal(&mut self) -> bool {
-        let mut bytes = [0; 64];
-        matches!(self.signals.read(&mut bytes), Ok(n) if n > 0)
+    fn take_done(&mut self, done: Done, now: Instant) {
+        if let Some((port, handles)) = done.handles {
+            self.opened.insert(port, handles);
+        }
+        for warning in done.warnings {
+            tracing::warn!("{warning}");
+        }
+        self.controller
+            .handle_effect_done(done.id, done.result, now);
+    }
+
+    /// The files were read again: they become the running configuration, or nothing changes.
+    fn reload(&mut self, read: Result<(Config, Files), String>, now: Instant) {
+        match read {
+            Ok((config, files)) => {
+                self.reloading = files;
+                self.controller.handle_reload(config, now);
+            }
+            Err(text) => {
+                refuse_reload(&text);
+                self.controller.handle_reload_unreadable(&text, now);
+            }
+        }
+    }
+
+    fn tell_reload(&mut self) {
+        let Some(outcome) = self.controller.poll_reload() else {
+            return;
+        };
+        let files = std::mem::take(&mut self.reloading);
+        match outcome {
+            Ok(done) => {
+                let (generation, changes) = (done.generation, done.changes.len());
+                tracing::info!(generation, changes, "the configuration files were applied");
+                if done.changes.iter().any(|c| c.path.starts_with("daemon.")) {
+                    tracing::warn!(
+                        "[daemon] is read when the daemon starts: changes there wait until then"
+                    );
+                }
+                self.config_files = files.paths;
+            }
+            Err(ApiError::InvalidConfig { errors }) => refuse_reload(&files.explain(errors)),
+            Err(error) => refuse_reload(&match error.hint() {
+                Some(hint) => format!("{error}; {hint}"),
+                None => error.to_string(),
+            }),
+        }
     }
 
     fn perform(&mut self, id: EffectId, effect: Effect, now: Instant) {
@@ -427,4 +460,10 @@ impl ControlThread {
         self.controller
             .handle_effect_done(id, Ok(EffectOutput::Done), now);
     }
+}
+
+fn refuse_reload(why: &str) {
+    tracing::error!(
+        "the configuration files were not applied, the running configuration stays:\n{why}"
+    );
 }

@@ -9,8 +9,10 @@ mod clock;
 mod control_thread;
 mod effects;
 mod engine;
+mod files;
 mod links;
 mod server;
+mod signals;
 mod wires;
 mod worker_thread;
 
@@ -24,18 +26,14 @@ use std::time::UNIX_EPOCH;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Registry, reload};
-use vswitch_api::config::{Config, file};
 use vswitch_controller::Settings;
-
-/// Where the configuration is looked for when `--config` is not given.
-const DEFAULT_CONFIG: &str = "/etc/vswitch/vswitch.toml";
 
 /// A userspace virtual switch: MAC-learning 802.1Q bridges between NICs, TAPs and the node itself.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "vswitchd", version)]
 pub(crate) struct Options {
     /// Configuration file. Without it /etc/vswitch/vswitch.toml is read, and where there is none the
-    /// switch starts without bridges.
+    /// switch starts without bridges. SIGHUP reads it again and applies it, or says what is wrong with it.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// The control socket.
@@ -92,7 +90,7 @@ impl LogHandle {
 
 fn main() -> ExitCode {
     let options = Options::parse();
-    let (config, files) = match load(options.config.as_deref()) {
+    let (config, files) = match files::load(options.config.as_deref()) {
         Ok(loaded) => loaded,
         Err(text) => return fail(&text),
     };
@@ -118,16 +116,6 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(text) => fail(&text),
     }
-}
-
-/// The configuration and the files it came from.
-fn load(path: Option<&Path>) -> Result<(Config, Vec<PathBuf>), String> {
-    let path = match path {
-        Some(path) => path,
-        None if Path::new(DEFAULT_CONFIG).exists() => Path::new(DEFAULT_CONFIG),
-        None => return Ok((Config::default(), Vec::new())),
-    };
-    file::load(path).map_err(|error| error.to_string())
 }
 
 fn start_log(level: &str) -> Result<LogHandle, String> {

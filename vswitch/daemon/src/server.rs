@@ -307,13 +307,13 @@ impl Server {
         }
         if connection.out.is_empty() {
             connection.out.shrink_to(CHUNK);
-            if std::mem::take(&mut connection.behind) {
-                if let Some((serial, _)) = connection.current {
-                    self.caught_up.push(CallId {
-                        connection: token,
-                        serial,
-                    });
-                }
+            if std::mem::take(&mut connection.behind)
+                && let Some((serial, _)) = connection.current
+            {
+                self.caught_up.push(CallId {
+                    connection: token,
+                    serial,
+                });
             }
             return !connection.closing;
         }

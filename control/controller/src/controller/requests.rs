@@ -195,21 +195,22 @@ impl Controller {
         }
     }
 
-    /// Answers a change; one that nobody called for (a reload) becomes an event.
+    /// Answers a change; that nobody called for (a reload) is kept, and a failure of it is an event.
     pub(super) fn answer_change(
         &mut self,
         request: Option<RequestId>,
         result: Result<ChangeReply, ApiError>,
         now: Instant,
     ) {
-        match (request, result) {
-            (Some(id), result) => self.streams.answer(id, result),
-            (None, Ok(_)) => {}
-            (None, Err(error)) => {
+        let Some(id) = request else {
+            if let Err(error) = &result {
                 let message = format!("the configuration was not taken over: {error}");
                 self.note(now, "config", "config", Severity::Error, message);
             }
-        }
+            self.reloaded = Some(result);
+            return;
+        };
+        self.streams.answer(id, result);
     }
 
     /// Who changed what: the audit trail.
