@@ -19,6 +19,7 @@ mod worker_thread;
 use clap::Parser;
 use clock::Clock;
 use std::hash::{BuildHasher, Hasher};
+use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Mutex;
@@ -122,11 +123,13 @@ fn start_log(level: &str) -> Result<LogHandle, String> {
     let filter = EnvFilter::try_new(level)
         .map_err(|error| format!("error: log filter {level:?}: {error}"))?;
     let (layer, handle) = reload::Layer::new(filter);
+    let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     tracing_subscriber::registry()
         .with(layer)
         .with(
             tracing_subscriber::fmt::layer()
                 .with_writer(std::io::stderr)
+                .with_ansi(colour)
                 .with_target(false),
         )
         .init();
