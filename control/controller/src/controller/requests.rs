@@ -57,6 +57,8 @@ impl Controller {
                 if let Err(error) = self.known(watch.bridge.as_deref(), watch.port.as_deref()) {
                     return self.streams.answer(id, Err::<(), _>(error));
                 }
+                // What happened before it came is in what is there, and not told again.
+                self.drain(now);
                 let there = self.rows(watch.bridge.as_deref(), watch.port.as_deref());
                 self.streams
                     .watch_addresses(id, watch.bridge, watch.port, there.into());
