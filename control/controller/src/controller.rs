@@ -47,7 +47,7 @@ use std::fmt;
 use std::sync::Arc;
 use streams::Streams;
 use vswitch_api::config::{Config, ConfigError};
-use vswitch_api::types::{ChangeReply, Severity};
+use vswitch_api::types::{ChangeReply, Event, Severity};
 use vswitch_api::{ApiError, Request};
 use vswitch_base::{Duration, Generation, Instant, PortIndex, Timer, Vid};
 use vswitch_core::counters::PortTotals;
@@ -378,6 +378,17 @@ impl Controller {
             && !self.settle_due
             && !self.publish_due
             && self.reload.is_none()
+    }
+
+    /// Events after number `sequence`, for the daemon's log; `None` when some are no longer kept.
+    pub fn events_since(&self, sequence: u64) -> Option<impl Iterator<Item = &Event>> {
+        self.events.since(sequence)
+    }
+
+    /// The number of the latest event.
+    #[must_use]
+    pub const fn latest_event(&self) -> u64 {
+        self.events.latest()
     }
 
     /// The running configuration.

@@ -31,6 +31,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use vswitch_api::ApiError;
 use vswitch_api::config::Config;
+use vswitch_api::types::{Event, Severity};
 use vswitch_base::{Generation, Instant, PortIndex, Vid};
 use vswitch_controller::{
     Controller, Counters, Effect, EffectId, EffectOutput, RequestId, VlanTotals,
@@ -127,6 +128,8 @@ pub(crate) struct ControlThread {
     names: HashMap<PortIndex, String>,
     detaching: HashMap<PortIndex, EffectId>,
     observed: Generation,
+    /// The number of the last event that was logged.
+    logged: u64,
 }
 
 /// Starts everything and runs until the daemon is told to end.
@@ -217,6 +220,7 @@ pub(crate) fn run(
         names: HashMap::new(),
         detaching: HashMap::new(),
         observed: Generation::default(),
+        logged: 0,
     };
     tracing::info!(socket = %thread.options.socket.display(), workers, "vswitchd is running");
     let outcome = thread.serve();
@@ -328,6 +332,7 @@ impl ControlThread {
                 quiet = false;
                 self.send_reply(id, reply, now);
             }
+            self.log_events();
             self.tell_reload();
             if quiet {
                 return;
@@ -397,6 +402,16 @@ impl ControlThread {
         }
     }
 
+    /// Events are for the log as well: who changed what, which device came and went.
+    fn log_events(&mut self) {
+        let latest = self.controller.latest_event();
+        match self.controller.events_since(self.logged) {
+            Some(events) => events.for_each(log_event),
+            None => tracing::warn!("more happened at once than the log has room for"),
+        }
+        self.logged = latest;
+    }
+
     fn tell_reload(&mut self) {
         let Some(outcome) = self.controller.poll_reload() else {
             return;
@@ -459,6 +474,17 @@ impl ControlThread {
         }
         self.controller
             .handle_effect_done(id, Ok(EffectOutput::Done), now);
+    }
+}
+
+fn log_event(event: &Event) {
+    let (kind, message) = (event.kind.as_str(), event.message.as_str());
+    match event.severity {
+        Severity::Info => tracing::info!(kind, "{message}"),
+        Severity::Warning => tracing::warn!(kind, "{message}"),
+        // A configuration that was not taken over is told with its places.
+        Severity::Error if kind == "config" => {}
+        Severity::Error => tracing::error!(kind, "{message}"),
     }
 }
 
