@@ -37,7 +37,7 @@ pub enum ApiError {
         hint: Option<String>,
     },
     /// The method is known but not in this build or start mode.
-    #[error("the daemon cannot do \"{method}\" in this build")]
+    #[error("the daemon cannot do \"{method}\" in this build or start mode")]
     #[serde(rename = "org.varlink.service.MethodNotImplemented")]
     MethodNotImplemented {
         /// The method asked for, with its interface.

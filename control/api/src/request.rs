@@ -172,6 +172,12 @@ methods! {
     "io.vswitch.Debug.Trace" Trace Monitor Once -> TraceReply;
     /// Frames as they pass a port.
     "io.vswitch.Debug.Capture" Capture Admin Stream -> CaptureReply;
+    /// Frames onto the wire of a port of memory; for tests.
+    "io.vswitch.Debug.PutFrames" PutFrames Admin Once -> Done;
+    /// Frames off the wire of a port of memory; for tests.
+    "io.vswitch.Debug.TakeFrames" TakeFrames Admin Once -> FramesReply;
+    /// Stops the clock and sets it forward; for tests.
+    "io.vswitch.Debug.WarpClock" WarpClock Admin Once -> ClockReply;
 
     /// The daemon itself and its threads.
     "io.vswitch.Daemon.GetInfo" DaemonGetInfo Monitor Once -> DaemonInfo;

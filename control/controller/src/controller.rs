@@ -47,7 +47,7 @@ use std::fmt;
 use std::sync::Arc;
 use streams::Streams;
 use vswitch_api::config::{Config, ConfigError};
-use vswitch_api::types::Severity;
+use vswitch_api::types::{ChangeReply, Event, Severity};
 use vswitch_api::{ApiError, Request};
 use vswitch_base::{Duration, Generation, Instant, PortIndex, Timer, Vid};
 use vswitch_core::counters::PortTotals;
@@ -178,6 +178,7 @@ pub struct Controller {
     queue: VecDeque<(RequestId, Request, Peer)>,
     settle_due: bool,
     reload: Option<Box<Config>>,
+    reloaded: Option<Result<ChangeReply, ApiError>>,
     stopping: bool,
     stopped: bool,
 
@@ -237,6 +238,7 @@ impl Controller {
             queue: VecDeque::new(),
             settle_due: true,
             reload: None,
+            reloaded: None,
             stopping: false,
             stopped: false,
             effects: VecDeque::new(),
@@ -333,18 +335,24 @@ impl Controller {
     }
 
     /// The files were read again and say this: becomes the running configuration, protected objects
-    /// included, or, if something in it fails, nothing changes and an event says why.
-    ///
-    /// # Errors
-    /// Everything that is wrong with the configuration; then nothing changes.
-    pub fn handle_reload(&mut self, config: Config, now: Instant) -> Result<(), Vec<ConfigError>> {
-        let wrong = vswitch_api::config::check(&config);
-        if !wrong.is_empty() {
-            return Err(wrong);
-        }
+    /// included, or, if something in it fails, nothing changes and an event says why. Either comes from
+    /// [`Self::poll_reload`].
+    pub fn handle_reload(&mut self, config: Config, now: Instant) {
         self.reload = Some(Box::new(config));
         self.advance(now);
-        Ok(())
+    }
+
+    /// The files were to be read again and could not: nothing changes, an event says so.
+    pub fn handle_reload_unreadable(&mut self, why: &str, now: Instant) {
+        let first = why.lines().next().unwrap_or_default();
+        let first = first.trim_start_matches("error: ");
+        let message = format!("the configuration was not taken over: {first}");
+        self.note(now, "config", "config", Severity::Error, message);
+    }
+
+    /// What became of the last [`Self::handle_reload`], once.
+    pub const fn poll_reload(&mut self) -> Option<Result<ChangeReply, ApiError>> {
+        self.reloaded.take()
     }
 
     /// Gives every device back as it was found. Changes are refused from now on; [`Self::is_stopped`]
@@ -370,6 +378,17 @@ impl Controller {
             && !self.settle_due
             && !self.publish_due
             && self.reload.is_none()
+    }
+
+    /// Events after number `sequence`, for the daemon's log; `None` when some are no longer kept.
+    pub fn events_since(&self, sequence: u64) -> Option<impl Iterator<Item = &Event>> {
+        self.events.since(sequence)
+    }
+
+    /// The number of the latest event.
+    #[must_use]
+    pub const fn latest_event(&self) -> u64 {
+        self.events.latest()
     }
 
     /// The running configuration.

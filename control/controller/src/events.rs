@@ -71,10 +71,13 @@ impl EventLog {
         self.next - 1
     }
 
-    /// Events after number `sequence`; `None` when some of them are no longer kept.
+    /// Events after number `sequence`; `None` when some of them are no longer kept, or the number is not
+    /// from this log: of a daemon before this one.
     pub fn since(&self, sequence: u64) -> Option<impl Iterator<Item = &Event>> {
-        let oldest = self.next - self.kept.len() as u64;
-        (sequence + 1 >= oldest).then(|| self.kept.iter().filter(move |e| e.sequence > sequence))
+        let before_oldest = self.latest() - self.kept.len() as u64;
+        (before_oldest..=self.latest())
+            .contains(&sequence)
+            .then(|| self.kept.iter().filter(move |e| e.sequence > sequence))
     }
 }
 
@@ -103,5 +106,8 @@ mod tests {
         assert!(log.since(9).is_none(), "number 10 is gone");
         assert_eq!(log.since(10).unwrap().count(), EVENTS_KEPT);
         assert_eq!(log.since(log.latest()).unwrap().count(), 0);
+        for not_ours in [log.latest() + 1, u64::MAX] {
+            assert!(log.since(not_ours).is_none(), "{not_ours}");
+        }
     }
 }

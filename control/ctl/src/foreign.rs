@@ -19,6 +19,7 @@ enum Meaning {
 
 /// The error for a phrase of another tool; `None` if it is none.
 pub(crate) fn translate(words: &[String]) -> Option<Failure> {
+    let words = behind_options(words);
     // Options of our own and of theirs (--may-exist, -s) say nothing about the phrase.
     let plain: Vec<&str> = words
         .iter()
@@ -48,6 +49,31 @@ pub(crate) fn translate(words: &[String]) -> Option<Failure> {
         Meaning::Use(ours) => failure.help(format!("use: vswctl {ours}")),
         Meaning::No(why) => failure.fact("why", why),
     })
+}
+
+/// The words behind the options of `vswctl` itself, with their values, that come first.
+fn behind_options(words: &[String]) -> &[String] {
+    use clap::CommandFactory as _;
+    let root = crate::args::Cli::command();
+    let has_value = |word: &str| {
+        root.get_arguments().any(|arg| {
+            let long = arg.get_long().zip(word.strip_prefix("--"));
+            let short = arg.get_short().zip(word.strip_prefix('-'));
+            let named = long.is_some_and(|(long, word)| long == word)
+                || short.is_some_and(|(short, word)| word.chars().eq([short]));
+            named && arg.get_action().takes_values()
+        })
+    };
+    let mut rest = words;
+    while let [option, behind @ ..] = rest
+        && option.starts_with('-')
+    {
+        rest = match behind {
+            [_, behind @ ..] if has_value(option) => behind,
+            behind => behind,
+        };
+    }
+    rest
 }
 
 /// The words, if they begin with a command of ours; else where the commands are listed.

@@ -10,7 +10,7 @@ use crate::units;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Only events of these kinds: port-up, port-down, config, mac-move, …
+    /// Only events of these kinds: port-up, port-down, config, mac-flap, …
     kinds: Vec<String>,
     /// Begin with the event after this one, if the daemon still has it
     #[arg(long, value_name = "SEQUENCE")]

@@ -42,6 +42,8 @@ impl From<Vec<u8>> for MemFrame {
 struct Wire {
     to_switch: VecDeque<MemFrame>,
     from_switch: VecDeque<MemFrame>,
+    /// A worker has frames of the port in its hands.
+    lent: bool,
     room: usize,
     failing: Option<i32>,
 }
@@ -86,6 +88,13 @@ impl MemPort {
     #[must_use]
     pub fn take_all(&self) -> Vec<MemFrame> {
         self.wire().from_switch.drain(..).collect()
+    }
+
+    /// Whether the switch is done with every frame that was put on the wire.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        let wire = self.wire();
+        wire.to_switch.is_empty() && !wire.lent
     }
 
     /// From now on the device holds `frames` that nobody took; more are refused as full.
@@ -133,6 +142,7 @@ impl PortRx for MemRx {
         let count = wire.to_switch.len().min(batch.remaining_capacity());
         self.lent.clear();
         self.lent.extend(wire.to_switch.drain(..count));
+        wire.lent = count > 0;
         batch.extend(self.lent.iter().map(|f| Frame {
             bytes: &f.bytes,
             stripped: f.stripped,
@@ -142,7 +152,10 @@ impl PortRx for MemRx {
     }
 
     fn release(&mut self) {
-        self.lent.clear();
+        if !self.lent.is_empty() {
+            self.lent.clear();
+            self.port.wire().lent = false;
+        }
     }
 
     fn ready_fd(&self) -> Option<RawFd> {

@@ -1,7 +1,8 @@
 //! Running captures: which taps feed which clients.
 //!
 //! A capture sets one tap on each of its ports; the control thread empties the taps a few times a second
-//! and sends what is there. A port feeds one capture at a time. Control thread only.
+//! and sends what is there. While a client does not keep up its tap is left to fill; what finds no place
+//! there is counted and told. A port feeds one capture at a time. Control thread only.
 
 use crate::clock::Clock;
 use crate::server::CallId;
@@ -23,6 +24,8 @@ struct Running {
     tap: Arc<CaptureTap>,
     left: u64,
     missed: u64,
+    /// The client has much left to read.
+    held: bool,
 }
 
 /// All running captures.
@@ -81,6 +84,7 @@ impl Captures {
             tap: Arc::clone(&tap),
             left,
             missed: 0,
+            held: false,
         });
         tap
     }
@@ -98,10 +102,17 @@ impl Captures {
             .collect()
     }
 
+    /// Sends nothing more to a client, or sends again.
+    pub(crate) fn hold(&mut self, call: CallId, held: bool) {
+        if let Some(capture) = self.0.iter_mut().find(|c| c.call == call) {
+            capture.held = held;
+        }
+    }
+
     /// What the taps hold now.
     pub(crate) fn collect(&mut self, clock: &Clock) -> Vec<CaptureNews> {
         let mut news = Vec::new();
-        for capture in &mut self.0 {
+        for capture in self.0.iter_mut().filter(|c| !c.held) {
             let mut frames = Vec::new();
             while frames.len() < FRAMES_PER_REPLY && capture.left > 0 {
                 let Some(captured) = capture.tap.take() else {

@@ -4,37 +4,37 @@
 //! workers, taking them back. Everything that can block goes to the effects thread. Each round takes what
 //! came in, lets the controller decide, then performs effects and sends replies until there are none.
 
+mod calls;
+
 use crate::access::Access;
 use crate::captures::Captures;
 use crate::clock::Clock;
-use crate::effects::{Effects, Job};
+use crate::effects::{Answer, Done, Effects, Job};
 use crate::engine::{Engine, Handles};
+use crate::files::Files;
 use crate::links::Links;
-use crate::server::{CallId, Incoming, Server};
+use crate::server::{CallId, Server};
+use crate::signals::Signals;
+use crate::wires::Wires;
 use crate::worker_thread::{Waiting, WakeControl};
 use crate::{LogHandle, Options};
 use hashbrown::HashMap;
-use mio::net::UnixStream;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token, Waker};
 use std::cell::RefCell;
-use std::io::{self, Read};
+use std::io;
 use std::os::fd::{AsFd, AsRawFd};
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+use vswitch_api::ApiError;
 use vswitch_api::config::Config;
-use vswitch_api::request::Capture;
-use vswitch_api::types::{
-    CaptureReply, DaemonInfo, Done, InterfaceDescription, ServiceInfo, WorkerInfo,
-};
-use vswitch_api::varlink::Reply;
-use vswitch_api::{ApiError, Request};
+use vswitch_api::types::{Event, Severity};
 use vswitch_base::{Generation, Instant, PortIndex, Vid};
 use vswitch_controller::{
-    Controller, Counters, Effect, EffectId, EffectOutput, Peer, RequestId, VlanTotals,
+    Controller, Counters, Effect, EffectId, EffectOutput, RequestId, VlanTotals,
 };
 use vswitch_core::counters::PortTotals;
 
@@ -45,8 +45,11 @@ const SIGNALS: Token = Token(3);
 const FIRST_CONNECTION: usize = 16;
 /// How often running captures are emptied.
 const CAPTURE_ROUND: Duration = Duration::from_millis(20);
-/// How long giving devices back may take before the daemon ends all the same.
-const STOP_PATIENCE: vswitch_base::Duration = vswitch_base::Duration::from_secs(10);
+/// How often wires of ports of memory are looked at while somebody waits for the workers.
+const WIRE_ROUND: Duration = Duration::from_millis(1);
+/// How long giving devices back may take before the daemon ends all the same, also when a test has
+/// stopped the clock.
+const STOP_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Wakes the loop, at most once until it has looked.
 #[derive(Debug)]
@@ -102,17 +105,20 @@ impl Counters for EngineCounters {
 pub(crate) struct ControlThread {
     poll: Poll,
     bell: Arc<Bell>,
-    signals: UnixStream,
+    signals: Signals,
     links: Links,
     server: Server,
     engine: Rc<RefCell<Engine>>,
     effects: Effects,
     controller: Controller,
     captures: Captures,
+    wires: Wires,
     clock: Clock,
     options: Options,
     log: LogHandle,
     config_files: Vec<PathBuf>,
+    /// The files that a reload under way was read from.
+    reloading: Files,
     started: String,
     calls: HashMap<RequestId, CallId>,
     requests: HashMap<CallId, RequestId>,
@@ -122,6 +128,8 @@ pub(crate) struct ControlThread {
     names: HashMap<PortIndex, String>,
     detaching: HashMap<PortIndex, EffectId>,
     observed: Generation,
+    /// The number of the last event that was logged.
+    logged: u64,
 }
 
 /// Starts everything and runs until the daemon is told to end.
@@ -131,7 +139,7 @@ pub(crate) struct ControlThread {
 pub(crate) fn run(
     options: Options,
     config: Config,
-    config_files: Vec<PathBuf>,
+    files: Files,
     log: LogHandle,
 ) -> Result<(), String> {
     let clock = Clock::start();
@@ -156,7 +164,10 @@ pub(crate) fn run(
         waker,
         rung: AtomicBool::new(false),
     });
-    let signals = signals(&poll).map_err(said("watch for signals"))?;
+    let mut signals = Signals::catch().map_err(said("catch signals"))?;
+    poll.registry()
+        .register(&mut signals.stream, SIGNALS, Interest::READABLE)
+        .map_err(said("watch for signals"))?;
     let (links, present) = Links::open().map_err(said("read the machine's network devices"))?;
     let fd = links.monitor().as_fd().as_raw_fd();
     poll.registry()
@@ -167,7 +178,7 @@ pub(crate) fn run(
         mode: config.daemon.poll,
         spin: config.daemon.spin.get(),
     };
-    let engine = Engine::start(workers, waiting, clock, || {
+    let engine = Engine::start(workers, waiting, &clock, || {
         Box::new(WorkerBell(Arc::clone(&bell)))
     })
     .map_err(said("start the forwarding threads"))?;
@@ -182,14 +193,8 @@ pub(crate) fn run(
     )
     .map_err(said("start the effects thread"))?;
     let counters = Box::new(EngineCounters(Rc::clone(&engine)));
-    let controller =
-        Controller::new(settings, config, counters, present, clock.now()).map_err(|errors| {
-            errors
-                .iter()
-                .map(ToString::to_string)
-                .collect::<Vec<_>>()
-                .join("\n")
-        })?;
+    let controller = Controller::new(settings, config, counters, present, clock.now())
+        .map_err(|errors| files.explain(errors))?;
     let started = vswitch_api::time::rfc3339(std::time::SystemTime::now());
     let mut thread = ControlThread {
         poll,
@@ -201,10 +206,12 @@ pub(crate) fn run(
         effects,
         controller,
         captures: Captures::default(),
+        wires: Wires::default(),
         clock,
         options,
         log,
-        config_files,
+        config_files: files.paths,
+        reloading: Files::default(),
         started,
         calls: HashMap::new(),
         requests: HashMap::new(),
@@ -213,26 +220,13 @@ pub(crate) fn run(
         names: HashMap::new(),
         detaching: HashMap::new(),
         observed: Generation::default(),
+        logged: 0,
     };
     tracing::info!(socket = %thread.options.socket.display(), workers, "vswitchd is running");
     let outcome = thread.serve();
     thread.engine.borrow_mut().stop();
     thread.effects.end();
     outcome.map_err(said("wait for events"))
-}
-
-/// A stream that gets a byte for each SIGTERM, SIGINT or SIGHUP.
-fn signals(poll: &Poll) -> io::Result<UnixStream> {
-    let (read, write) = std::os::unix::net::UnixStream::pair()?;
-    read.set_nonblocking(true)?;
-    write.set_nonblocking(true)?;
-    for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT] {
-        signal_hook::low_level::pipe::register(signal, write.try_clone()?)?;
-    }
-    let mut read = UnixStream::from_std(read);
-    poll.registry()
-        .register(&mut read, SIGNALS, Interest::READABLE)?;
-    Ok(read)
 }
 
 /// One worker for each core but one, at least one.
@@ -268,10 +262,14 @@ impl ControlThread {
                     LINKS => self.take_links(now),
                     WAKE => {}
                     SIGNALS => {
-                        if self.take_signal() && stopping.is_none() {
+                        let asked = self.signals.take();
+                        if asked.end && stopping.is_none() {
                             tracing::info!("ending: devices are given back as they were found");
-                            stopping = Some(now);
+                            stopping = Some(std::time::Instant::now());
                             self.controller.handle_stop(now);
+                        } else if asked.reload && stopping.is_none() {
+                            let path = self.options.config.clone();
+                            self.effects.post(Job::Load(path));
                         }
                     }
                     _ => self.server.ready(event, self.poll.registry(), now),
@@ -282,7 +280,7 @@ impl ControlThread {
                 if self.controller.is_stopped() {
                     return Ok(());
                 }
-                if now.saturating_since(since) > STOP_PATIENCE {
+                if since.elapsed() > STOP_PATIENCE {
                     tracing::error!("not everything could be given back in time");
                     return Ok(());
                 }
@@ -302,7 +300,8 @@ impl ControlThread {
         // Rounded up to the loop's millisecond, so that it is due when we wake.
         let due = due.map(|d| d + Duration::from_millis(1));
         let capture = (!self.captures.is_empty()).then_some(CAPTURE_ROUND);
-        due.into_iter().chain(capture).min()
+        let wire = self.wires.is_waiting().then_some(WIRE_ROUND);
+        due.into_iter().chain(capture).chain(wire).min()
     }
 
     /// Takes in what is there and does what follows from it, until there is nothing more.
@@ -310,21 +309,18 @@ impl ControlThread {
         let now = self.clock.now();
         self.bell.rung.store(false, Ordering::Release);
         self.take_from_workers(now);
-        while let Some(done) = self.effects.take_done() {
-            if let Some((port, handles)) = done.handles {
-                self.opened.insert(port, handles);
+        while let Some(answer) = self.effects.take_answer() {
+            match answer {
+                Answer::Effect(done) => self.take_done(done, now),
+                Answer::Files(read) => self.reload(read, now),
             }
-            for warning in done.warnings {
-                tracing::warn!("{warning}");
-            }
-            self.controller
-                .handle_effect_done(done.id, done.result, now);
         }
         if self.controller.poll_timeout().is_some_and(|at| at <= now) {
             self.controller.handle_timeout(now);
         }
         self.server.resume(self.poll.registry(), now);
         self.send_captures(now);
+        self.answer_puts(now);
         loop {
             self.take_calls(now);
             let mut quiet = true;
@@ -336,6 +332,8 @@ impl ControlThread {
                 quiet = false;
                 self.send_reply(id, reply, now);
             }
+            self.log_events();
+            self.tell_reload();
             if quiet {
                 return;
             }
@@ -379,19 +377,77 @@ impl ControlThread {
         }
     }
 
-    fn take_signal(&mut self) -> bool {
-        let mut bytes = [0; 64];
-        matches!(self.signals.read(&mut bytes), Ok(n) if n > 0)
+    fn take_done(&mut self, done: Done, now: Instant) {
+        if let Some((port, handles)) = done.handles {
+            self.opened.insert(port, handles);
+        }
+        for warning in done.warnings {
+            tracing::warn!("{warning}");
+        }
+        self.controller
+            .handle_effect_done(done.id, done.result, now);
+    }
+
+    /// The files were read again: they become the running configuration, or nothing changes.
+    fn reload(&mut self, read: Result<(Config, Files), String>, now: Instant) {
+        match read {
+            Ok((config, files)) => {
+                self.reloading = files;
+                self.controller.handle_reload(config, now);
+            }
+            Err(text) => {
+                refuse_reload(&text);
+                self.controller.handle_reload_unreadable(&text, now);
+            }
+        }
+    }
+
+    /// Events are for the log as well: who changed what, which device came and went.
+    fn log_events(&mut self) {
+        let latest = self.controller.latest_event();
+        match self.controller.events_since(self.logged) {
+            Some(events) => events.for_each(log_event),
+            None => tracing::warn!("more happened at once than the log has room for"),
+        }
+        self.logged = latest;
+    }
+
+    fn tell_reload(&mut self) {
+        let Some(outcome) = self.controller.poll_reload() else {
+            return;
+        };
+        let files = std::mem::take(&mut self.reloading);
+        match outcome {
+            Ok(done) => {
+                let (generation, changes) = (done.generation, done.changes.len());
+                tracing::info!(generation, changes, "the configuration files were applied");
+                if done.changes.iter().any(|c| c.path.starts_with("daemon.")) {
+                    tracing::warn!(
+                        "[daemon] is read when the daemon starts: changes there wait until then"
+                    );
+                }
+                self.config_files = files.paths;
+            }
+            Err(ApiError::InvalidConfig { errors }) => refuse_reload(&files.explain(errors)),
+            Err(error) => refuse_reload(&match error.hint() {
+                Some(hint) => format!("{error}; {hint}"),
+                None => error.to_string(),
+            }),
+        }
     }
 
     fn perform(&mut self, id: EffectId, effect: Effect, now: Instant) {
         match effect {
             Effect::AttachPort { index } => {
-                let handles = self.opened.remove(&index).unwrap_or_default();
+                let mut handles = self.opened.remove(&index).unwrap_or_default();
+                if let Some(wire) = handles.wire.take() {
+                    self.wires.attach(index, wire);
+                }
                 self.engine.borrow_mut().attach(index, handles);
             }
             Effect::Publish(snapshot) => self.engine.borrow_mut().publish(&snapshot),
             Effect::DetachPort { index } => {
+                self.wires.detach(index);
                 if !self.engine.borrow_mut().detach(index) {
                     self.detaching.insert(index, id);
                     return;
@@ -419,171 +475,21 @@ impl ControlThread {
         self.controller
             .handle_effect_done(id, Ok(EffectOutput::Done), now);
     }
+}
 
-    fn take_calls(&mut self, now: Instant) {
-        for call in self.server.take_incoming() {
-            self.dispatch(call, now);
-        }
-        for call in self.server.take_ended() {
-            let ports = self.captures.end(call);
-            self.remove_taps(&ports);
-            if let Some(id) = self.requests.remove(&call) {
-                self.calls.remove(&id);
-                self.controller.handle_hangup(id);
-            }
-        }
-        for call in self.server.take_caught_up() {
-            if let Some(id) = self.requests.get(&call) {
-                self.controller.handle_caught_up(*id, now);
-            }
-        }
+fn log_event(event: &Event) {
+    let (kind, message) = (event.kind.as_str(), event.message.as_str());
+    match event.severity {
+        Severity::Info => tracing::info!(kind, "{message}"),
+        Severity::Warning => tracing::warn!(kind, "{message}"),
+        // A configuration that was not taken over is told with its places.
+        Severity::Error if kind == "config" => {}
+        Severity::Error => tracing::error!(kind, "{message}"),
     }
+}
 
-    fn dispatch(&mut self, call: Incoming, now: Instant) {
-        let Incoming {
-            id,
-            peer,
-            request,
-            more,
-        } = call;
-        let reply = match request {
-            Request::GetInfo(_) => Reply::last(&ServiceInfo::current()),
-            Request::GetInterfaceDescription(get) => {
-                match vswitch_api::interfaces::text(&get.interface) {
-                    Some(text) => Reply::last(&InterfaceDescription {
-                        description: text.to_owned(),
-                    }),
-                    None => Reply::error(&ApiError::InterfaceNotFound {
-                        interface: get.interface,
-                    }),
-                }
-            }
-            Request::DaemonGetInfo(_) => Reply::last(&self.info(now)),
-            Request::SetLogLevel(set) => match self.log.set(&set.level) {
-                Ok(()) => Reply::last(&Done {}),
-                Err(message) => Reply::error(&ApiError::parameter("level", message)),
-            },
-            Request::Capture(capture) => match self.start_capture(id, &capture) {
-                Ok(()) => Reply::continues(&CaptureReply::default()),
-                Err(error) => Reply::error(&error),
-            },
-            request => {
-                self.next_request += 1;
-                let request_id = RequestId(self.next_request);
-                self.calls.insert(request_id, id);
-                self.requests.insert(id, request_id);
-                let peer = Peer {
-                    uid: peer.uid,
-                    pid: peer.pid,
-                };
-                return self
-                    .controller
-                    .handle_request(request_id, request, peer, more, now);
-            }
-        };
-        self.server.reply(id, &reply, self.poll.registry(), now);
-    }
-
-    fn send_reply(&mut self, id: RequestId, reply: vswitch_controller::Reply, now: Instant) {
-        let Some(call) = self.calls.get(&id).copied() else {
-            return;
-        };
-        if !reply.continues {
-            self.calls.remove(&id);
-            self.requests.remove(&call);
-        }
-        let wire = match reply.result {
-            Ok(value) if reply.continues => Reply::continues(&value),
-            Ok(value) => Reply::last(&value),
-            Err(error) => Reply::error(&error),
-        };
-        self.server.reply(call, &wire, self.poll.registry(), now);
-    }
-
-    fn start_capture(&mut self, call: CallId, wanted: &Capture) -> Result<(), ApiError> {
-        let config = self.controller.config();
-        let names = config.port.keys().chain(config.host.keys());
-        let ports: Vec<(PortIndex, String)> = names
-            .filter(|name| wanted.port.as_ref().is_none_or(|port| port == *name))
-            .filter_map(|name| Some((self.controller.port_index(name)?, name.clone())))
-            .collect();
-        if let (Some(name), true) = (&wanted.port, ports.is_empty()) {
-            let known = config
-                .port
-                .keys()
-                .chain(config.host.keys())
-                .map(String::as_str);
-            return Err(ApiError::not_found("port", name, known));
-        }
-        if let Some(name) = self.captures.taken(&ports) {
-            let message = format!("a capture is running on port \"{name}\" already");
-            return Err(ApiError::Busy {
-                message,
-                retry_after_ms: 1000,
-            });
-        }
-        let tap = self.captures.start(call, ports.clone(), wanted);
-        for (port, _) in ports {
-            self.engine.borrow().set_tap(port, Some(&tap));
-        }
-        Ok(())
-    }
-
-    fn send_captures(&mut self, now: Instant) {
-        for news in self.captures.collect(&self.clock) {
-            let reply = if news.last {
-                Reply::last(&news.reply)
-            } else {
-                Reply::continues(&news.reply)
-            };
-            self.server
-                .reply(news.call, &reply, self.poll.registry(), now);
-            if news.last {
-                let ports = self.captures.end(news.call);
-                self.remove_taps(&ports);
-            }
-        }
-    }
-
-    fn remove_taps(&self, ports: &[PortIndex]) {
-        for port in ports {
-            self.engine.borrow().set_tap(*port, None);
-        }
-    }
-
-    fn info(&self, now: Instant) -> DaemonInfo {
-        let engine = self.engine.borrow();
-        let read = |n: &std::sync::atomic::AtomicU64| n.load(Ordering::Relaxed);
-        let workers = (0..)
-            .zip(engine.thread_stats())
-            .map(|(index, (cpu, stats))| {
-                let idle_ns = read(&stats.idle_ns);
-                WorkerInfo {
-                    index,
-                    cpu: cpu.and_then(|cpu| u32::try_from(cpu).ok()),
-                    queues: u32::try_from(read(&stats.queues)).unwrap_or(u32::MAX),
-                    busy_ns: read(&stats.alive_ns).saturating_sub(idle_ns),
-                    idle_ns,
-                    batches: read(&stats.batches),
-                    frames: read(&stats.frames),
-                }
-            });
-        DaemonInfo {
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            pid: std::process::id(),
-            start_time: self.started.clone(),
-            uptime_seconds: (now - Instant::ZERO).as_secs(),
-            snapshot_time: vswitch_api::time::rfc3339(std::time::SystemTime::now()),
-            socket: self.options.socket.display().to_string(),
-            config_files: self
-                .config_files
-                .iter()
-                .map(|f| f.display().to_string())
-                .collect(),
-            state_dir: Some(self.options.state_dir.display().to_string()),
-            log: self.log.current(),
-            workers: workers.collect(),
-            memory_bytes: crate::resident_bytes(),
-        }
-    }
+fn refuse_reload(why: &str) {
+    tracing::error!(
+        "the configuration files were not applied, the running configuration stays:\n{why}"
+    );
 }

@@ -5,13 +5,14 @@
 //! ([`PortKeep`]) lives here, by port; dropping it gives the device back.
 
 use crate::engine::Handles;
+use crate::files::{self, Files};
 use crossbeam::channel::{Receiver, Sender, unbounded};
 use hashbrown::HashMap;
 use std::io;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::thread::JoinHandle;
-use vswitch_api::config::Cidr;
+use vswitch_api::config::{Cidr, Config};
 use vswitch_base::PortIndex;
 use vswitch_controller::{
     AttachedPort, AttachedState, DeviceChange, Effect, EffectError, EffectId, EffectOutput,
@@ -30,10 +31,21 @@ use vswitch_io::{
 pub(crate) enum Job {
     /// An effect of the controller.
     Do(EffectId, Effect),
+    /// Read the configuration files again: that of `--config`, or the default one.
+    Load(Option<PathBuf>),
     /// Handles that the workers gave back: dropping them unmaps rings and closes sockets.
     Drop(Vec<Retired>),
     /// End after what came before; devices that are still ours are given back.
     End,
+}
+
+/// What became of a job that is answered.
+#[derive(Debug)]
+pub(crate) enum Answer {
+    /// An effect was performed, or failed.
+    Effect(Done),
+    /// The files were read, or what is wrong with them.
+    Files(Result<(Config, Files), String>),
 }
 
 /// What became of an effect.
@@ -53,7 +65,7 @@ pub(crate) struct Done {
 #[derive(Debug)]
 pub(crate) struct Effects {
     jobs: Sender<Job>,
-    done: Receiver<Done>,
+    answers: Receiver<Answer>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -69,7 +81,7 @@ impl Effects {
         wake: impl Fn() + Send + 'static,
     ) -> io::Result<Self> {
         let (jobs, inbox) = unbounded();
-        let (outbox, done) = unbounded();
+        let (outbox, answers) = unbounded();
         let thread = std::thread::Builder::new()
             .name("effects".to_owned())
             .spawn(move || {
@@ -77,26 +89,27 @@ impl Effects {
                     workers,
                     state_file,
                     keeps: HashMap::new(),
-                    mem: HashMap::new(),
                 };
                 while let Ok(job) = inbox.recv() {
-                    match job {
-                        Job::Do(id, effect) => {
-                            let done = keeper.perform(id, effect);
-                            if outbox.send(done).is_err() {
-                                break;
-                            }
-                            wake();
+                    let answer = match job {
+                        Job::Do(id, effect) => Answer::Effect(keeper.perform(id, effect)),
+                        Job::Load(path) => Answer::Files(files::load_again(path.as_deref())),
+                        Job::Drop(retired) => {
+                            drop(retired);
+                            continue;
                         }
-                        Job::Drop(retired) => drop(retired),
                         Job::End => break,
+                    };
+                    if outbox.send(answer).is_err() {
+                        break;
                     }
+                    wake();
                 }
                 keeper.give_everything_back();
             })?;
         Ok(Self {
             jobs,
-            done,
+            answers,
             thread: Some(thread),
         })
     }
@@ -110,8 +123,8 @@ impl Effects {
 
     /// The next answer.
     #[must_use]
-    pub(crate) fn take_done(&self) -> Option<Done> {
-        self.done.try_recv().ok()
+    pub(crate) fn take_answer(&self) -> Option<Answer> {
+        self.answers.try_recv().ok()
     }
 
     /// Ends the thread after what it has to do, and waits for it.
@@ -129,7 +142,6 @@ struct Keeper {
     workers: u16,
     state_file: PathBuf,
     keeps: HashMap<PortIndex, (String, PortKeep, u32, Option<NetNs>)>,
-    mem: HashMap<PortIndex, MemPort>,
 }
 
 impl Keeper {
@@ -184,8 +196,8 @@ impl Keeper {
             let handles = Handles {
                 rx: vec![port.rx()],
                 tx,
+                wire: Some(port),
             };
-            self.mem.insert(index, port);
             let facts = PortFacts {
                 mtu: spec.device.mtu.into(),
                 running: true,
@@ -266,7 +278,8 @@ impl Keeper {
         );
         self.keeps
             .insert(index, (spec.name.clone(), keep, facts.ifindex, netns));
-        Ok((told, Handles { rx, tx }, warnings))
+        let wire = None;
+        Ok((told, Handles { rx, tx, wire }, warnings))
     }
 
     fn tap_spec(&self, spec: &OpenSpec) -> TapSpec {
@@ -280,7 +293,6 @@ impl Keeper {
     }
 
     fn close(&mut self, index: PortIndex, delete: bool) -> Result<EffectOutput, EffectError> {
-        self.mem.remove(&index);
         let Some((name, keep, ifindex, netns)) = self.keeps.remove(&index) else {
             return Ok(EffectOutput::Done);
         };

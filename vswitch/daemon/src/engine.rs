@@ -16,6 +16,7 @@ use vswitch_core::counters::{PortCounters, PortTotals};
 use vswitch_core::mailbox::{Publisher, Retired, WorkerCommand, mailbox};
 use vswitch_core::port::{PortRx, PortTx};
 use vswitch_core::snapshot::Snapshot;
+use vswitch_core::testing::MemPort;
 use vswitch_core::worker::{Outbox, Worker};
 use vswitch_io::{Poller, Waker};
 
@@ -26,6 +27,8 @@ pub(crate) struct Handles {
     pub rx: Vec<Box<dyn PortRx>>,
     /// One transmit handle for each worker.
     pub tx: Vec<Box<dyn PortTx>>,
+    /// The other end of a port of memory.
+    pub wire: Option<MemPort>,
 }
 
 struct Thread {
@@ -56,7 +59,7 @@ impl Engine {
     pub(crate) fn start(
         count: usize,
         waiting: Waiting,
-        clock: Clock,
+        clock: &Clock,
         mut control: impl FnMut() -> Box<dyn WakeControl>,
     ) -> io::Result<Self> {
         let outbox = Arc::<Outbox>::default();
@@ -72,12 +75,13 @@ impl Engine {
             let worker = Worker::new(mail_rx, Arc::clone(&outbox));
             let (outbox, thread_stats, control) =
                 (Arc::clone(&outbox), Arc::clone(&stats), control());
+            let clock = clock.clone();
             let join = std::thread::Builder::new().name(format!("worker-{number}")).spawn(move || {
                 if let Some(cpu) = cpu {
                     pin(cpu);
                 }
                 let outcome = worker_thread::run(
-                    worker, poller, clock, waiting, &thread_stats, &outbox, &*control,
+                    worker, poller, &clock, waiting, &thread_stats, &outbox, &*control,
                 );
                 if let Err(error) = outcome {
                     tracing::error!(worker = number, %error, "forwarding thread ended: cannot wait for frames");
@@ -257,7 +261,8 @@ impl Engine {
         }
     }
 
-    fn wake_all(&self) {
+    /// Lets every worker look at its mailbox and its queues now.
+    pub(crate) fn wake_all(&self) {
         for thread in &self.threads {
             if let Err(error) = thread.waker.wake() {
                 tracing::error!(%error, "cannot wake a worker: it looks at its mailbox within a second");

@@ -9,14 +9,18 @@ mod clock;
 mod control_thread;
 mod effects;
 mod engine;
+mod files;
 mod links;
 mod patience;
 mod server;
+mod signals;
+mod wires;
 mod worker_thread;
 
 use clap::Parser;
 use clock::Clock;
 use std::hash::{BuildHasher, Hasher};
+use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Mutex;
@@ -24,18 +28,14 @@ use std::time::UNIX_EPOCH;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Registry, reload};
-use vswitch_api::config::{Config, file};
 use vswitch_controller::Settings;
-
-/// Where the configuration is looked for when `--config` is not given.
-const DEFAULT_CONFIG: &str = "/etc/vswitch/vswitch.toml";
 
 /// A userspace virtual switch: MAC-learning 802.1Q bridges between NICs, TAPs and the node itself.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "vswitchd", version)]
 pub(crate) struct Options {
     /// Configuration file. Without it /etc/vswitch/vswitch.toml is read, and where there is none the
-    /// switch starts without bridges.
+    /// switch starts without bridges. SIGHUP reads it again and applies it, or says what is wrong with it.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// The control socket.
@@ -50,7 +50,8 @@ pub(crate) struct Options {
     /// Check the configuration, say what is wrong with it, and end.
     #[arg(long)]
     check: bool,
-    /// Allow ports of kind "mem", which have no device: for tests.
+    /// Allow ports of kind "mem", which have no device, and the methods to reach their wires and to set
+    /// the clock: for tests.
     #[arg(long)]
     enable_mem_ports: bool,
 }
@@ -91,7 +92,7 @@ impl LogHandle {
 
 fn main() -> ExitCode {
     let options = Options::parse();
-    let (config, files) = match load(options.config.as_deref()) {
+    let (config, files) = match files::load(options.config.as_deref()) {
         Ok(loaded) => loaded,
         Err(text) => return fail(&text),
     };
@@ -119,25 +120,17 @@ fn main() -> ExitCode {
     }
 }
 
-/// The configuration and the files it came from.
-fn load(path: Option<&Path>) -> Result<(Config, Vec<PathBuf>), String> {
-    let path = match path {
-        Some(path) => path,
-        None if Path::new(DEFAULT_CONFIG).exists() => Path::new(DEFAULT_CONFIG),
-        None => return Ok((Config::default(), Vec::new())),
-    };
-    file::load(path).map_err(|error| error.to_string())
-}
-
 fn start_log(level: &str) -> Result<LogHandle, String> {
     let filter = EnvFilter::try_new(level)
         .map_err(|error| format!("error: log filter {level:?}: {error}"))?;
     let (layer, handle) = reload::Layer::new(filter);
+    let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     tracing_subscriber::registry()
         .with(layer)
         .with(
             tracing_subscriber::fmt::layer()
                 .with_writer(std::io::stderr)
+                .with_ansi(colour)
                 .with_target(false),
         )
         .init();

@@ -3,8 +3,8 @@
 //! The server cuts bytes into calls, checks size, rate and credentials, and hands typed requests on; it
 //! queues replies and sends them as the client reads. It never blocks and never grows beyond its limits,
 //! whatever a client does: calls of one connection are answered in order, one at a time, and nothing is
-//! read from it meanwhile; a client that does not read its replies loses the stream; when all connections
-//! are taken, one that never made a call makes room for a new one.
+//! read from it meanwhile; whoever feeds a stream hears when its client falls behind and holds the rest
+//! back; when all connections are taken, one that never made a call makes room for a new one.
 
 use crate::access::{Access, Peer};
 use hashbrown::HashMap;
@@ -24,7 +24,7 @@ const CLIENTS_MAX: usize = 256;
 const PARTIAL_MAX: usize = 128 << 20;
 /// Bytes of replies waiting for one client: several of the largest pages.
 const BACKLOG_MAX: usize = 8 << 20;
-/// A stream is paused at this backlog and begun anew when it is read down.
+/// A stream is held back at this backlog until it is read down.
 const STREAM_BACKLOG_MAX: usize = 1 << 20;
 /// Calls that a connection may make at once, and how many more each second.
 const CALLS_BURST: u32 = 2_000;
@@ -69,8 +69,8 @@ struct Connection {
     budget: u32,
     refilled: Instant,
     since: Instant,
-    /// Replies of a stream are not queued until the client has caught up.
-    paused: bool,
+    /// The client of a stream has fallen behind and has not yet caught up.
+    behind: bool,
     closing: bool,
 }
 
@@ -170,7 +170,7 @@ impl Server {
             budget: CALLS_BURST,
             refilled: now,
             since: now,
-            paused: false,
+            behind: false,
             closing: false,
         };
         self.connections.insert(token, connection);
@@ -235,29 +235,33 @@ impl Server {
         std::mem::take(&mut self.ended)
     }
 
-    /// Streams that lost replies because their client read too slowly, and can take more now.
+    /// Streams whose client had fallen behind and has read everything: they can take more now.
     pub(crate) fn take_caught_up(&mut self) -> Vec<CallId> {
         std::mem::take(&mut self.caught_up)
     }
 
-    /// Queues a reply. With `reply.continues` the call stays open.
-    pub(crate) fn reply(&mut self, id: CallId, reply: &Reply, registry: &Registry, now: Instant) {
+    /// Queues a reply. With `reply.continues` the call stays open; then true means that the client has
+    /// much left to read: the next replies wait until [`Self::take_caught_up`] names the call.
+    pub(crate) fn reply(
+        &mut self,
+        id: CallId,
+        reply: &Reply,
+        registry: &Registry,
+        now: Instant,
+    ) -> bool {
         let Some(connection) = self.connections.get_mut(&id.connection) else {
-            return;
+            return false;
         };
         let Some((serial, oneway)) = connection.current else {
-            return;
+            return false;
         };
         if serial != id.serial {
-            return;
+            return false;
         }
         if !reply.continues {
             connection.current = None;
         }
-        if reply.continues && connection.out.len() > STREAM_BACKLOG_MAX {
-            connection.paused = true;
-        }
-        if !(oneway || reply.continues && connection.paused) {
+        if !oneway {
             match encode(reply) {
                 Ok(bytes) => connection.out.extend(bytes),
                 Err(error) => {
@@ -278,6 +282,12 @@ impl Server {
         if !(alive && self.read(id.connection, now)) {
             self.close(id.connection, registry);
         }
+        let Some(connection) = self.connections.get_mut(&id.connection) else {
+            return false;
+        };
+        let behind = reply.continues && connection.out.len() > STREAM_BACKLOG_MAX;
+        connection.behind |= behind;
+        behind
     }
 
     /// Sends what the client takes; whether the connection lives on.
@@ -297,14 +307,13 @@ impl Server {
         }
         if connection.out.is_empty() {
             connection.out.shrink_to(CHUNK);
-            if connection.paused {
-                connection.paused = false;
-                if let Some((serial, _)) = connection.current {
-                    self.caught_up.push(CallId {
-                        connection: token,
-                        serial,
-                    });
-                }
+            if std::mem::take(&mut connection.behind)
+                && let Some((serial, _)) = connection.current
+            {
+                self.caught_up.push(CallId {
+                    connection: token,
+                    serial,
+                });
             }
             return !connection.closing;
         }

@@ -58,7 +58,7 @@ pub(crate) trait WakeControl: Send {
 pub(crate) fn run(
     mut worker: Worker,
     mut poller: Poller,
-    clock: Clock,
+    clock: &Clock,
     waiting: Waiting,
     stats: &ThreadStats,
     outbox: &Arc<Outbox>,
@@ -90,6 +90,13 @@ pub(crate) fn run(
         if worker.take_progressed() || !outbox.is_empty() {
             control.wake();
         }
+        if now.saturating_since(last_losses) >= vswitch_base::Duration::from_secs(1) {
+            last_losses = now;
+            worker.collect_losses();
+            stats
+                .alive_ns
+                .store((now - begun).as_nanos(), Ordering::Relaxed);
+        }
         if frames > 0 {
             if paused {
                 patience.note(now.saturating_since(last_frame));
@@ -105,18 +112,14 @@ pub(crate) fn run(
             }
             continue;
         }
-        if now.saturating_since(last_losses) >= vswitch_base::Duration::from_secs(1) {
-            last_losses = now;
-            worker.collect_losses();
-            stats
-                .alive_ns
-                .store((now - begun).as_nanos(), Ordering::Relaxed);
-        }
         paused = true;
         let sleep = match waiting.mode {
             PollMode::Busy => false,
             PollMode::Sleep => true,
-            PollMode::Adaptive => !patience.looks_on(now.saturating_since(last_frame)),
+            // A clock that stands never reaches the end of looking.
+            PollMode::Adaptive => {
+                clock.is_stopped() || !patience.looks_on(now.saturating_since(last_frame))
+            }
         };
         if sleep {
             worker.rest();

@@ -54,7 +54,7 @@ pub fn guard_protected(old: &Config, new: &Config) -> Result<(), ApiError> {
             kind: kind.to_owned(),
             name: name.to_owned(),
             reason: format!("bridge \"{bridge}\" is protected by the configuration file"),
-            hint: Some("change the configuration file and restart the daemon".to_owned()),
+            hint: Some("change the configuration file, then: systemctl reload vswitchd".to_owned()),
         })
     };
     for (name, bridge) in old.bridge.iter().filter(|(_, bridge)| bridge.protected) {

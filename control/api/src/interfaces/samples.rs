@@ -52,6 +52,9 @@ pub(super) fn parameters(method: &str) -> Value {
         "Debug.Capture" => {
             json!({"port": "p", "direction": "out", "snaplen": 96, "drops": true, "limit": 10})
         }
+        "Debug.PutFrames" => json!({"port": "p", "frames": ["00", "01"]}),
+        "Debug.TakeFrames" => json!({"port": "p"}),
+        "Debug.WarpClock" => json!({"milliseconds": 300_000}),
         "Daemon.SetLogLevel" => json!({"level": "debug"}),
         _ => json!({}),
     }
@@ -301,6 +304,14 @@ pub(super) fn replies(method: &str) -> [Value; 2] {
                 CaptureReply::default(),
             )
         }
+        Request::PutFrames(_) => both::<r::PutFrames>(Done {}, Done {}),
+        Request::TakeFrames(_) => {
+            let full = FramesReply {
+                frames: vec![text("00")],
+            };
+            both::<r::TakeFrames>(full, FramesReply::default())
+        }
+        Request::WarpClock(_) => both::<r::WarpClock>(ClockReply::default(), ClockReply::default()),
         Request::DaemonGetInfo(_) => {
             let worker = WorkerInfo {
                 cpu: Some(1),

@@ -366,6 +366,26 @@ params! {
         limit: Option<u64>,
     }
 
+    /// `io.vswitch.Debug.PutFrames(port, frames)`.
+    PutFrames {
+        /// The port, of kind `mem`.
+        port: String,
+        /// Frames from their destination address on, in hex.
+        frames: Vec<String>,
+    }
+
+    /// `io.vswitch.Debug.TakeFrames(port)`.
+    TakeFrames {
+        /// The port, of kind `mem`.
+        port: String,
+    }
+
+    /// `io.vswitch.Debug.WarpClock(milliseconds)`.
+    WarpClock {
+        /// How far; 0 only stops the clock.
+        milliseconds: u64,
+    }
+
     /// `io.vswitch.Daemon.GetInfo()`.
     DaemonGetInfo {}
 
@@ -449,6 +469,29 @@ impl DelVlan {
     /// VLAN ids outside 1..=4094, or a range that runs backwards.
     pub fn range(&self) -> Result<VlanRange, ApiError> {
         range(&self.port, self.first, self.last)
+    }
+}
+
+impl PutFrames {
+    /// The most frames of one call, and the most that wait to be taken.
+    pub const FRAMES_MAX: usize = 1024;
+
+    /// The bytes of the frames.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidParameter` for too many, for what is no hex, or longer than 65,535 bytes.
+    pub fn frames(&self) -> Result<Vec<Vec<u8>>, ApiError> {
+        if self.frames.len() > Self::FRAMES_MAX {
+            let message = format!("these are more than {} frames", Self::FRAMES_MAX);
+            return Err(ApiError::parameter("frames", message));
+        }
+        let bytes = |frame: &String| {
+            crate::hex::decode(frame, 65_535).ok_or_else(|| {
+                ApiError::parameter("frames", "one is no hex of at most 65535 bytes")
+            })
+        };
+        self.frames.iter().map(bytes).collect()
     }
 }
 

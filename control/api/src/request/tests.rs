@@ -123,9 +123,11 @@ fn roles_follow_what_a_method_does() {
         let request = Request::decode(method, &sample(method)).expect(method);
         assert_eq!(request.method(), *method);
         let verb = method.rsplit('.').next().unwrap_or_default();
-        let changes = ["Apply", "Add", "Set", "Del", "Flush", "Capture"]
-            .iter()
-            .any(|prefix| verb.starts_with(prefix));
+        let changes = [
+            "Apply", "Add", "Set", "Del", "Flush", "Capture", "Put", "Take", "Warp",
+        ]
+        .iter()
+        .any(|prefix| verb.starts_with(prefix));
         let role = if method.starts_with("org.varlink") {
             Role::Anyone
         } else if changes {
@@ -156,6 +158,9 @@ fn sample(method: &str) -> Value {
         Some(("Fdb", "Add")) => json!({"mac": "02:00:00:00:00:01", "port": "x"}),
         Some(("Fdb", "Del")) => json!({"mac": "02:00:00:00:00:01", "bridge": "b"}),
         Some(("Debug", "Trace")) => json!({"port": "x", "frameHex": "00"}),
+        Some(("Debug", "PutFrames")) => json!({"port": "x", "frames": []}),
+        Some(("Debug", "TakeFrames")) => json!({"port": "x"}),
+        Some(("Debug", "WarpClock")) => json!({"milliseconds": 0}),
         Some(("Daemon", "SetLogLevel")) => json!({"level": "debug"}),
         _ => json!({}),
     }

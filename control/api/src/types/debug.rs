@@ -92,6 +92,20 @@ pub struct CaptureReply {
     pub lost: u64,
 }
 
+/// `io.vswitch.Debug.TakeFrames`: what the switch sent by a port of memory.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FramesReply {
+    /// Frames in hex, oldest first.
+    pub frames: Vec<String>,
+}
+
+/// `io.vswitch.Debug.WarpClock`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClockReply {
+    /// The time of the daemon's clock, which stands.
+    pub time: String,
+}
+
 /// One forwarding thread.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -265,7 +265,8 @@ impl Controller {
         }
     }
 
-    fn drain(&mut self, now: Instant) {
+    /// Takes changes out of the tables, for those who watch.
+    pub(super) fn drain(&mut self, now: Instant) {
         let view = Arc::clone(&self.view);
         let watched = self.streams.watches_addresses();
         for (name, bridge) in &view.bridges {

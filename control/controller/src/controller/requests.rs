@@ -57,6 +57,8 @@ impl Controller {
                 if let Err(error) = self.known(watch.bridge.as_deref(), watch.port.as_deref()) {
                     return self.streams.answer(id, Err::<(), _>(error));
                 }
+                // What happened before it came is in what is there, and not told again.
+                self.drain(now);
                 let there = self.rows(watch.bridge.as_deref(), watch.port.as_deref());
                 self.streams
                     .watch_addresses(id, watch.bridge, watch.port, there.into());
@@ -195,21 +197,22 @@ impl Controller {
         }
     }
 
-    /// Answers a change; one that nobody called for (a reload) becomes an event.
+    /// Answers a change; that nobody called for (a reload) is kept, and a failure of it is an event.
     pub(super) fn answer_change(
         &mut self,
         request: Option<RequestId>,
         result: Result<ChangeReply, ApiError>,
         now: Instant,
     ) {
-        match (request, result) {
-            (Some(id), result) => self.streams.answer(id, result),
-            (None, Ok(_)) => {}
-            (None, Err(error)) => {
+        let Some(id) = request else {
+            if let Err(error) = &result {
                 let message = format!("the configuration was not taken over: {error}");
                 self.note(now, "config", "config", Severity::Error, message);
             }
-        }
+            self.reloaded = Some(result);
+            return;
+        };
+        self.streams.answer(id, result);
     }
 
     /// Who changed what: the audit trail.

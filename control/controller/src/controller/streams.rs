@@ -168,34 +168,6 @@ impl Streams {
         }
     }
 
-    /// Replies of a stream were lost on the way to the client.
-    pub(super) fn was_cut(&mut self, id: RequestId) {
-        let Some(stream) = self.streams.get_mut(&id) else {
-            return;
-        };
-        stream.full = false;
-        match &mut stream.work {
-            Work::Events {
-                pending, overflow, ..
-            } => {
-                pending.clear();
-                *overflow = true;
-            }
-            Work::Addresses { lost, .. } => *lost += 1,
-            Work::List { .. } => {
-                self.streams.remove(&id);
-                let message = "the list was cut because this client read too slowly".to_owned();
-                self.answer(
-                    id,
-                    Err::<(), _>(ApiError::Busy {
-                        message,
-                        retry_after_ms: 100,
-                    }),
-                );
-            }
-        }
-    }
-
     pub(super) fn offer_event(&mut self, event: &Event) {
         for stream in self.streams.values_mut() {
             let Work::Events {
@@ -289,12 +261,6 @@ impl Controller {
     /// has, nothing more comes for it. Replies that are handed out are then never lost.
     pub fn handle_backlog(&mut self, id: RequestId, full: bool, _now: Instant) {
         self.streams.set_full(id, full);
-    }
-
-    /// A client that was too slow for its stream, so that replies to it were dropped, has read what it
-    /// was sent: the stream begins anew with what is true now.
-    pub fn handle_caught_up(&mut self, id: RequestId, _now: Instant) {
-        self.streams.was_cut(id);
     }
 
     /// The caller has gone: a stream ends; a change that began goes on, unanswered.

@@ -18,6 +18,8 @@ fn foreign_phrases_are_understood() {
         ("add-br x", "bridge add x"),
         ("--may-exist add-br x", "bridge add x"),
         ("ovs-vsctl add-br x", "bridge add x"),
+        ("--socket /run/s add-br x", "bridge add x"),
+        ("-o json --socket=/run/s -q add-br x", "bridge add x"),
         ("del-br x", "bridge del x"),
         ("list-br", "bridge list"),
         (

@@ -235,9 +235,15 @@ fn protected_objects_are_refused_by_api_and_changed_by_the_file() {
         .expect("ports may come");
     config["bridge"]["br0"]["mtu"] = json!(9000);
     rig.controller
-        .handle_reload(crate::testing::config(config), rig.now)
-        .expect("no errors");
+        .handle_reload(crate::testing::config(config), rig.now);
     rig.run();
+    let told = rig
+        .controller
+        .poll_reload()
+        .expect("done")
+        .expect("applied");
+    assert_eq!((told.generation, told.changes.len()), (3, 2));
+    assert_eq!(rig.controller.poll_reload(), None, "told once");
     assert_eq!(rig.state().bridges[0].mtu, 9000);
     assert_eq!(rig.health().unsaved, 0, "what the file says is saved");
 }
@@ -249,9 +255,13 @@ fn a_reload_that_fails_changes_nothing_and_says_so() {
     config["port"]["vm9"] = json!({"kind": "tap", "bridge": "br0"});
     rig.fault = Box::new(|effect| text(effect).starts_with("open vm9").then(|| error(1)));
     rig.controller
-        .handle_reload(crate::testing::config(config), rig.now)
-        .expect("no errors");
+        .handle_reload(crate::testing::config(config), rig.now);
     rig.run();
+    let told = rig.controller.poll_reload().expect("done");
+    assert!(
+        matches!(told, Err(ApiError::SystemError { .. })),
+        "{told:?}"
+    );
     assert_eq!(rig.controller.generation(), 1);
     let told = rig.events_of("config").pop().expect("an event");
     assert!(
@@ -260,7 +270,23 @@ fn a_reload_that_fails_changes_nothing_and_says_so() {
         told.message
     );
     let wrong = crate::testing::config(json!({"port": {"vm9": {"kind": "tap", "bridge": "br7"}}}));
-    assert!(rig.controller.handle_reload(wrong, rig.now).is_err());
+    rig.controller.handle_reload(wrong, rig.now);
+    rig.run();
+    let told = rig.controller.poll_reload().expect("done");
+    let Err(ApiError::InvalidConfig { errors }) = told else {
+        panic!("{told:?}");
+    };
+    assert_eq!(errors[0].path, "port.vm9.bridge");
+    rig.controller
+        .handle_reload_unreadable("error: this is no TOML\n  more", rig.now);
+    let told = rig.events_of("config").pop().expect("an event");
+    assert!(
+        told.message.ends_with(": this is no TOML"),
+        "{}",
+        told.message
+    );
+    assert_eq!(rig.controller.poll_reload(), None);
+    assert_eq!(rig.controller.generation(), 1);
 }
 
 #[test]

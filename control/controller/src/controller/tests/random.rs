@@ -158,7 +158,7 @@ impl World {
             }
             Act::Reload(value) => {
                 // Refused is as good: the property is about what is taken.
-                let _ = rig.controller.handle_reload(config(value), rig.now);
+                rig.controller.handle_reload(config(value), rig.now);
                 rig.run();
             }
             Act::Fail(one_in) => self.fail_one_in.set(one_in),
