@@ -16,23 +16,35 @@ from pathlib import Path
 
 PREFIX = "vbp"
 LIBC = ctypes.CDLL(None, use_errno=True)
-PR_SET_PDEATHSIG = 1
+PR_SET_PDEATHSIG, CLONE_NEWNET = 1, 0x40000000
 
 
 class Failed(Exception):
     """A step that did not work; the text says which and why."""
 
 
-def die_with_parent():
-    """Runs in a child before exec: it must not outlive a parent that is killed."""
-    LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+def child_setup(netns):
+    """What a child does before exec: enter its namespace, and not outlive a parent that is killed.
+
+    `ip netns exec` would mount a /sys besides, which can wait for seconds while namespaces are removed.
+    """
+
+    def setup():
+        LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        if netns is not None:
+            with open(f"/run/netns/{netns}", "rb") as file:
+                if LIBC.setns(file.fileno(), CLONE_NEWNET) != 0:
+                    raise OSError(ctypes.get_errno(), f"cannot enter namespace {netns}")
+
+    return setup
 
 
-def run(*command, text=None, check=True, timeout=60):
+def run(*command, netns=None, text=None, check=True, timeout=60):
     """Runs a command to its end and returns what it printed."""
     done = subprocess.run(
-        command, input=text, capture_output=True, text=True, timeout=timeout, check=False
-    )
+        command, input=text, capture_output=True, text=True, timeout=timeout, check=False,
+        preexec_fn=child_setup(netns),
+    )  # fmt: skip
     if check and done.returncode != 0:
         raise Failed(f"{' '.join(command)}: {(done.stderr or done.stdout).strip()}")
     return done.stdout
@@ -75,7 +87,7 @@ def process_seconds(pids):
 class Process:
     """A running command; `finish` ends its standard input and reads its one line of JSON."""
 
-    def __init__(self, command, log=None, ready=None):
+    def __init__(self, command, netns=None, log=None, ready=None):
         self.command = command
         out = log or subprocess.PIPE
         self.popen = subprocess.Popen(
@@ -85,7 +97,7 @@ class Process:
             stderr=subprocess.STDOUT if log else subprocess.PIPE,
             text=True,
             start_new_session=True,
-            preexec_fn=die_with_parent,
+            preexec_fn=child_setup(netns),
         )
         if ready:
             line = self.popen.stderr.readline().strip()
@@ -151,13 +163,13 @@ class Lab:
         self.namespaces.append(full)
         run("ip", "netns", "add", full)
         quiet = "echo 1 >/proc/sys/net/ipv6/conf/{}/disable_ipv6\n"
-        run("ip", "netns", "exec", full, "sh", text=quiet.format("all") + quiet.format("default"))
+        run("sh", netns=full, text=quiet.format("all") + quiet.format("default"))
         run("ip", "-n", full, "link", "set", "lo", "up")
         return full
 
     def start(self, netns, *command, log=None, ready=None):
         """Starts a command in a namespace."""
-        process = Process(["ip", "netns", "exec", netns, *command], log=log, ready=ready)
+        process = Process(command, netns=netns, log=log, ready=ready)
         self.processes.append(process)
         return process
 

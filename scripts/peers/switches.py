@@ -226,13 +226,11 @@ class Bridge(Stand):
         run("ip", "-n", netns, "-batch", "-", text="\n".join(lines))
         if self.call_iptables is not None:
             value = f"echo {self.call_iptables} >{self.SYSCTL}"
-            run("ip", "netns", "exec", netns, "sh", "-c", value)
+            run("sh", "-c", value, netns=netns)
 
     def describe(self):
-        value = run(
-            "ip", "netns", "exec", self.netns["sw"],
-            "sh", "-c", f"cat {self.SYSCTL} 2>/dev/null || echo absent",
-        ).strip()  # fmt: skip
+        look = f"cat {self.SYSCTL} 2>/dev/null || echo absent"
+        value = run("sh", "-c", look, netns=self.netns["sw"]).strip()
         how = "as the kernel has it" if self.call_iptables is None else "set by us"
         return f"the kernel's bridge, bridge-nf-call-iptables = {value}, {how}"
 

@@ -4,7 +4,7 @@ A work takes a stand that is awake and the settings of the run, and returns figu
 sender on `settings.sender` and the switch on `settings.switch` unless they say that nothing is pinned.
 """
 
-import subprocess
+import json
 import time
 from dataclasses import dataclass
 from typing import Callable
@@ -115,31 +115,25 @@ def tcp(streams):
     """Nothing but the switch is pinned: the hosts' ends are two programs more for two cores."""
 
     def measure(stand, settings):
-        server = subprocess.Popen(
-            ["ip", "netns", "exec", stand.netns["b"], "iperf3", "-s", "-1", "-B", ip_of("b")],
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
-        )  # fmt: skip
+        server = stand.lab.start(stand.netns["b"], "iperf3", "-s", "-1", "-B", ip_of("b"))
         try:
             time.sleep(0.3)
             seconds = max(1, round(settings.seconds))
             command = [
-                "timeout", str(seconds + 8), "ip", "netns", "exec", stand.netns["a"],
-                "iperf3", "-J", "-c", ip_of("b"), "-t", str(seconds), "-P", str(streams),
-                "--connect-timeout", "2000",
+                "timeout", str(seconds + 8), "iperf3", "-J", "-c", ip_of("b"),
+                "-t", str(seconds), "-P", str(streams), "--connect-timeout", "2000",
             ]  # fmt: skip
-            bits = parse_iperf(run(*command, check=False, timeout=seconds + 20))
+            netns = stand.netns["a"]
+            bits = parse_iperf(run(*command, netns=netns, check=False, timeout=seconds + 20))
             return {"value": bits / 1e9}
         finally:
             server.kill()
-            server.wait()
 
     return measure
 
 
 def parse_iperf(text):
     """Bits a second that arrived; none when there was no connection, as without working checksums."""
-    import json
-
     try:
         return json.loads(text)["end"]["sum_received"]["bits_per_second"]
     except (ValueError, KeyError):
