@@ -39,11 +39,11 @@ def child_setup(netns):
     return setup
 
 
-def run(*command, netns=None, text=None, check=True, timeout=60):
+def run(*command, netns=None, text=None, check=True, env=None, timeout=60):
     """Runs a command to its end and returns what it printed."""
     done = subprocess.run(
         command, input=text, capture_output=True, text=True, timeout=timeout, check=False,
-        preexec_fn=child_setup(netns),
+        env=env, preexec_fn=child_setup(netns),
     )  # fmt: skip
     if check and done.returncode != 0:
         raise Failed(f"{' '.join(command)}: {(done.stderr or done.stdout).strip()}")
@@ -87,7 +87,7 @@ def process_seconds(pids):
 class Process:
     """A running command; `finish` ends its standard input and reads its one line of JSON."""
 
-    def __init__(self, command, netns=None, log=None, ready=None):
+    def __init__(self, command, netns=None, log=None, ready=None, env=None):
         self.command = command
         out = log or subprocess.PIPE
         self.popen = subprocess.Popen(
@@ -96,6 +96,7 @@ class Process:
             stdout=out,
             stderr=subprocess.STDOUT if log else subprocess.PIPE,
             text=True,
+            env=env,
             start_new_session=True,
             preexec_fn=child_setup(netns),
         )
@@ -167,9 +168,9 @@ class Lab:
         run("ip", "-n", full, "link", "set", "lo", "up")
         return full
 
-    def start(self, netns, *command, log=None, ready=None):
+    def start(self, netns, *command, log=None, ready=None, env=None):
         """Starts a command in a namespace."""
-        process = Process(command, netns=netns, log=log, ready=ready)
+        process = Process(command, netns=netns, log=log, ready=ready, env=env)
         self.processes.append(process)
         return process
 

@@ -161,13 +161,29 @@ class Stand:
         if not all(process.alive() for process in self.processes):
             raise Failed(f"{self.name}: the switch has ended{self.log_tail()}")
 
-    def spawn(self, *command):
+    def spawn(self, *command, env=None):
         """Starts the switch's own process in its namespace, with a log."""
         path = self.lab.dir / f"{self.name}.log"
         with open(path, "ab") as log:
-            process = self.lab.start(self.netns["sw"], *map(str, command), log=log)
+            process = self.lab.start(self.netns["sw"], *map(str, command), log=log, env=env)
         self.processes.append(process)
         return process
+
+    def retry(self, step, seconds=10):
+        """Tries a step until it works: what it needs is being started."""
+        end = time.monotonic() + seconds
+        while True:
+            try:
+                return step()
+            except Failed as error:
+                self.check_alive()
+                if time.monotonic() > end:
+                    raise Failed(f"{self.name}: {error}{self.log_tail()}") from None
+                time.sleep(0.05)
+
+    def prepare_udp(self):
+        """Makes UDP between the hosts work, where it does not; returns what undoes it."""
+        return lambda: None
 
     def log_tail(self):
         path = self.lab.dir / f"{self.name}.log"
@@ -266,13 +282,9 @@ class Ours(Stand):
             self.wait_for_devices()
 
     def wait_for_devices(self):
-        end = time.monotonic() + 10
         for host in self.hosts:
-            while not run("ip", "-n", self.netns[host], "link", "show", self.device[host], check=False):
-                self.check_alive()
-                if time.monotonic() > end:
-                    raise Failed(f"{self.name}: no TAP in host {host}{self.log_tail()}")
-                time.sleep(0.05)
+            look = ["link", "show", self.device[host]]
+            self.retry(lambda: run("ip", "-n", self.netns[host], *look))
 
 
 class TapLoop(Stand):
@@ -289,11 +301,3 @@ class TapLoop(Stand):
         for host, device in self.device.items():
             run("ip", "-n", self.netns["sw"], "link", "set", device, "netns", self.netns[host])
 
-
-def peer(name):
-    """The stands behind a name that a user may choose."""
-    return {
-        "bridge": lambda: [Bridge("bridge")],
-        "bridge-nf0": lambda: [Bridge("bridge-nf0", call_iptables=0)],
-        "veth": lambda: [Veth("veth")],
-    }.get(name, list)()

@@ -142,13 +142,21 @@ def parse_iperf(text):
 
 def round_trip(stand, settings):
     """Both hosts on the sender's core, as two programs of one machine, the switch on the other."""
+    undo = stand.prepare_udp()
+    try:
+        return ping(stand, settings)
+    finally:
+        undo()
+
+
+def ping(stand, settings):
     pin = [] if settings.sender is None else ["--cpu", settings.sender]
     echo = stand.lab.start_traffic(stand.netns["b"], "echo", "--bind", f"{ip_of('b')}:7", *pin)
-    ping = stand.lab.start_traffic(
+    client = stand.lab.start_traffic(
         stand.netns["a"], "ping-pong", "--to", f"{ip_of('b')}:7", "--seconds", settings.seconds,
         *pin, ready=False,
     )  # fmt: skip
-    result = ping.finish(timeout=settings.seconds + 10)
+    result = client.finish(timeout=settings.seconds + 10)
     echo.finish()
     if not result["trips"]:
         raise Failed("no reply came")
