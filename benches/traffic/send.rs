@@ -100,8 +100,14 @@ pub(crate) fn run(options: &Options) -> io::Result<Value> {
     let pps = offered as f64 / seconds;
     Ok(json!({
         "tool": "send", "offered": offered, "sent": tally.sent, "refused": tally.refused,
-        "seconds": seconds, "pps": pps,
+        "seconds": seconds, "pps": pps, "cpu_seconds": cpu_seconds(),
     }))
+}
+
+/// CPU time of this process, what the kernel did in its name included.
+fn cpu_seconds() -> f64 {
+    let spent = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    Duration::try_from(spent).map_or(0.0, |spent| spent.as_secs_f64())
 }
 
 /// Offers each frame once.

@@ -16,6 +16,7 @@ from pathlib import Path
 
 PREFIX = "vbp"
 LIBC = ctypes.CDLL(None, use_errno=True)
+AUTOGROUP = "/proc/self/autogroup"
 PR_SET_PDEATHSIG, CLONE_NEWNET = 1, 0x40000000
 
 
@@ -31,6 +32,10 @@ def child_setup(netns):
 
     def setup():
         LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        # Where the kernel groups processes by session, a priority counts only within its group.
+        if os.getsid(0) == os.getpid() and os.path.exists(AUTOGROUP):
+            with open(AUTOGROUP, "w", encoding="ascii") as file:
+                file.write(str(os.getpriority(os.PRIO_PROCESS, 0)))
         if netns is not None:
             with open(f"/run/netns/{netns}", "rb") as file:
                 if LIBC.setns(file.fileno(), CLONE_NEWNET) != 0:
@@ -43,7 +48,7 @@ def run(*command, netns=None, text=None, check=True, env=None, timeout=60):
     """Runs a command to its end and returns what it printed."""
     done = subprocess.run(
         command, input=text, capture_output=True, text=True, timeout=timeout, check=False,
-        env=env, preexec_fn=child_setup(netns),
+        env=env, start_new_session=True, preexec_fn=child_setup(netns),
     )  # fmt: skip
     if check and done.returncode != 0:
         raise Failed(f"{' '.join(command)}: {(done.stderr or done.stdout).strip()}")

@@ -88,7 +88,7 @@ class Ovs(Stand):
         return lambda: None if self.tso else self.offload("on")
 
     def offload(self, value):
-        for host in "ab":
+        for host in self.hosts:
             run("ethtool", "-K", self.device[host], "tx", value, netns=self.netns[host])
 
 

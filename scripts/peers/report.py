@@ -8,12 +8,18 @@ import json
 import statistics
 
 
+# Figures beside the main one that are printed as ratios too.
+RELATIVE = ("p99", "procs")
+
+
 class Samples:
     """What was measured: by work, stand and round."""
 
     def __init__(self):
         self.values = {}
         self.failures = []
+        # Cores busy with other work, before each measurement.
+        self.background = []
 
     def add(self, work, stand, round_number, figures):
         self.values.setdefault(work.name, {}).setdefault(stand.name, {})[round_number] = figures
@@ -31,6 +37,15 @@ class Samples:
         """This stand's figure over the base's, of the rounds that have both."""
         ours, theirs = self.figures(work, stand, name), self.figures(work, base, name)
         return [ours[n] / theirs[n] for n in ours if theirs.get(n)]
+
+
+def other_work(background, busy):
+    """What else the machine did, and whether that makes the figures doubtful."""
+    middle, ends = spread(background, 2)
+    text = f"{middle} cores ({ends}) before the measurements"
+    if statistics.median(background) > busy:
+        text += "; DISTURBED: read the figures with care, `cpu` least of all (its procs are better)"
+    return text
 
 
 def spread(values, digits):
@@ -67,7 +82,7 @@ def row(samples, work, stand):
     for name in sorted(names - {"value"}):
         values = list(samples.figures(work.name, stand, name).values())
         text += f"  {name} {spread(values, 2)[0]}"
-        ratios = samples.ratios(work.name, stand, work.base, name) if name == "p99" else []
+        ratios = samples.ratios(work.name, stand, work.base, name) if name in RELATIVE else []
         text += f" ({statistics.median(ratios):.2f} x)" if ratios else ""
     return text
 

@@ -96,8 +96,8 @@ def carried(size):
         if passed:
             return {"value": full / 1e3, "sender_limited": 1}
         # Overload can cost more than it brings: the answer may be above what was delivered.
-        low, high, best = full * 0.5, full * 1.5, 0.0
-        for _ in range(6):
+        low, high, best = 0.0, full * 1.5, 0.0
+        for _ in range(7):
             rate = (low + high) / 2
             reached, passed = try_rate(stand, settings, rate)
             if passed:
@@ -149,13 +149,12 @@ def round_trip(stand, settings):
         undo()
 
 
-def ping(stand, settings):
+def ping(stand, settings, host="a", other="b"):
     pin = [] if settings.sender is None else ["--cpu", settings.sender]
-    echo = stand.lab.start_traffic(stand.netns["b"], "echo", "--bind", f"{ip_of('b')}:7", *pin)
-    client = stand.lab.start_traffic(
-        stand.netns["a"], "ping-pong", "--to", f"{ip_of('b')}:7", "--seconds", settings.seconds,
-        *pin, ready=False,
-    )  # fmt: skip
+    to = f"{ip_of(other)}:7"
+    echo = stand.lab.start_traffic(stand.netns[other], "echo", "--bind", to, *pin)
+    arguments = ["ping-pong", "--to", to, "--seconds", settings.seconds, *pin]
+    client = stand.lab.start_traffic(stand.netns[host], *arguments, ready=False)
     result = client.finish(timeout=settings.seconds + 10)
     echo.finish()
     if not result["trips"]:
@@ -164,25 +163,45 @@ def ping(stand, settings):
 
 
 def cpu_time(stand, settings):
-    """All that the machine spends on the frames, above what it spends with every switch stopped."""
+    """All that the machine spends on the frames, above what it spends with every switch stopped.
+
+    `procs` is the same by another account, which other work on the machine does not blur: the CPU time
+    of the sender and of the switch's processes, with what the kernel does in their name.
+    """
     introduce(stand)
     stand.freeze()
     idle = Cpu()
     time.sleep(settings.seconds)
-    spent, wall = idle.spent()
-    background = spent / wall
+    background = idle.spent()
     stand.thaw()
     counter = stand.count("b")
-    busy = Cpu()
+    switch, busy = stand.cpu_seconds(), Cpu()
     sent = stand.send(
         "a", "b", cpu=settings.sender, seconds=settings.seconds, rate=CPU_RATE, pace="sleep", batch=8
     )
     spent, wall = busy.spent()
+    switch = stand.cpu_seconds() - switch
     time.sleep(DRAIN)
     arrived = counter.finish()["frames"]
-    if arrived < 0.9 * sent["offered"]:
+    if arrived < 0.8 * sent["offered"]:
         raise Failed(f"only {arrived} of {sent['offered']} frames arrived at {CPU_RATE} a second")
-    return {"value": (spent - background * wall) / (arrived / 1e6), "background": background}
+    return {
+        "value": (spent - background[0] / background[1] * wall) / (arrived / 1e6),
+        "procs": (switch + sent["cpu_seconds"]) / (arrived / 1e6),
+    }
+
+
+def round_trip_beside_load(stand, settings):
+    """As `round_trip`, between two other hosts, while one flow saturates the switch."""
+    introduce(stand)
+    load = stand.start_send("a", "b", cpu=settings.sender, seconds=settings.seconds + 1.0)
+    time.sleep(0.3)
+    undo = stand.prepare_udp()
+    try:
+        return ping(stand, settings, "c", "d")
+    finally:
+        undo()
+        load.finish(timeout=settings.seconds + 10)
 
 
 def both_ways(stand, settings):
@@ -248,6 +267,8 @@ WORKS = [
          goal=">= 0.85"),
     Work("rtt", "round trip of a 64-byte UDP frame, p50", "us", round_trip, digits=1,
          fewer_is_better=True, quick=True, goal="<= 2.4, p99 <= 3.4"),
+    Work("rtt-loaded", "the same beside a saturated port", "us", round_trip_beside_load, digits=1,
+         fewer_is_better=True, needs="abcd", goal="p99 < 1000 us"),
     Work("cpu", "CPU seconds of the machine per million frames at 100 kpps", "s", cpu_time,
          digits=2, fewer_is_better=True, quick=True, goal="<= 1.6"),
     Work("both64", "64-byte frames both ways at once, sum delivered", "kpps", both_ways,
