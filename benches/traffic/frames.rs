@@ -43,8 +43,14 @@ impl Frames {
     /// Room for `count` frames.
     pub(crate) fn new(shape: &Shape, count: usize) -> io::Result<Self> {
         let mut frame = vec![0; usize::from(shape.size)];
-        let tag = shape.vlan.map(|vid| [[0x81, 0], vid.to_be_bytes()].concat());
-        let types = [tag.unwrap_or_default(), crate::MARKER.to_be_bytes().to_vec()].concat();
+        let tag = shape
+            .vlan
+            .map(|vid| [[0x81, 0], vid.to_be_bytes()].concat());
+        let types = [
+            tag.unwrap_or_default(),
+            crate::MARKER.to_be_bytes().to_vec(),
+        ]
+        .concat();
         let room = frame
             .get_mut(HEADER - 2..HEADER - 2 + types.len())
             .ok_or_else(|| io::Error::other("the frame is too short for its tag"))?;
@@ -73,7 +79,9 @@ impl Frames {
         for frame in &mut self.bytes {
             let (to, from) = frame[..12].split_at_mut(6);
             match self.shape.to {
-                Some(host) => to.copy_from_slice(&address(host, self.sent, self.shape.destinations)),
+                Some(host) => {
+                    to.copy_from_slice(&address(host, self.sent, self.shape.destinations));
+                }
                 None => to.fill(0xff),
             }
             from.copy_from_slice(&address(self.shape.from, self.sent, self.shape.sources));
@@ -92,4 +100,46 @@ fn address(host: u8, number: u64, of: u32) -> [u8; 6] {
     let index = u32::try_from(number % u64::from(of)).expect("less than a u32");
     let [a, b, c, d] = index.to_be_bytes();
     [start, host, a, b, c, d]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shape() -> Shape {
+        Shape {
+            size: 60,
+            from: 10,
+            to: Some(11),
+            sources: 2,
+            destinations: 3,
+            vlan: None,
+        }
+    }
+
+    #[test]
+    fn addresses_take_turns_over_batches() {
+        let mut frames = Frames::new(&shape(), 2).unwrap();
+        let mut seen = Vec::new();
+        for _ in 0..3 {
+            seen.extend(frames.batch().iter().map(|frame| (frame[5], frame[11])));
+            frames.move_on();
+        }
+        assert_eq!(seen, [(0, 0), (1, 1), (2, 0), (0, 1), (1, 0), (2, 1)]);
+        assert_eq!(frames.batch()[0][..2], beginning(11));
+        assert_eq!(frames.batch()[0][6..8], beginning(10));
+    }
+
+    #[test]
+    fn the_tag_is_within_the_size() {
+        let tagged = Shape {
+            vlan: Some(0x123),
+            to: None,
+            ..shape()
+        };
+        let frames = Frames::new(&tagged, 1).unwrap();
+        assert_eq!(frames.batch()[0].len(), 60);
+        assert_eq!(frames.batch()[0][..6], [0xff; 6]);
+        assert_eq!(frames.batch()[0][12..18], [0x81, 0, 0x01, 0x23, 0x88, 0xb5]);
+    }
 }

@@ -24,10 +24,9 @@ pub fn sender(device: &str) -> io::Result<OwnedFd> {
     let socket = packet::open()?;
     let ifindex = index_of(&socket, device)?;
     packet::set_qdisc_bypass(socket.as_fd())?;
-    rustix::net::sockopt::set_socket_send_buffer_size_force(&socket, SEND_BUFFER_BYTES)
-        .or_else(|_| {
-            rustix::net::sockopt::set_socket_send_buffer_size(&socket, SEND_BUFFER_BYTES)
-        })?;
+    rustix::net::sockopt::set_socket_send_buffer_size_force(&socket, SEND_BUFFER_BYTES).or_else(
+        |_| rustix::net::sockopt::set_socket_send_buffer_size(&socket, SEND_BUFFER_BYTES),
+    )?;
     packet::bind_send_only(socket.as_fd(), ifindex)?;
     Ok(socket)
 }

@@ -85,11 +85,7 @@ pub(crate) fn bind_all(fd: BorrowedFd<'_>, ifindex: u32) -> io::Result<()> {
 /// # Errors
 /// `ENODEV` when the device is gone, `ENETDOWN` when it is down.
 #[cfg(feature = "testing")]
-pub(crate) fn bind_protocol(
-    fd: BorrowedFd<'_>,
-    ifindex: u32,
-    ether_type: u16,
-) -> io::Result<()> {
+pub(crate) fn bind_protocol(fd: BorrowedFd<'_>, ifindex: u32, ether_type: u16) -> io::Result<()> {
     bind(fd, ifindex, ether_type.to_be())
 }
 
