@@ -9,7 +9,7 @@ use afpacket::sync::RawPacketStream;
 use std::io::{self, ErrorKind, Read, Write};
 use std::time::{Duration, Instant};
 use vswitch_benches::measure;
-use vswitch_core::frame::{BATCH_MAX, FrameBatch, TxFrame, TxHeader, VnetHdr};
+use vswitch_core::frame::{BATCH_MAX, FrameBatch, TxFrame, TxHeader, TxList, VnetHdr};
 use vswitch_core::port::{PortRx, PortTx};
 use vswitch_io::{NetNs, NicSpec, OpenedPort, link, open_nic};
 
@@ -51,7 +51,7 @@ fn compare(size: usize) -> io::Result<()> {
     }
     let mut wire = open(ends[0])?;
     let burst = burst_of(&frame);
-    let mut inject = || assert_eq!(wire.tx[0].send(&burst).sent as usize, BURST);
+    let mut inject = || assert_eq!(wire.tx[0].send(TxList::all(&burst)).sent as usize, BURST);
     measure_way(&format!("burst of {size} bytes alone"), &mut inject);
     by_ring(size, [ends[1], ends[2]], &mut inject)?;
     by_afpacket(size, [ends[1], ends[2]], &mut inject)?;
@@ -91,7 +91,7 @@ fn forward(rx: &mut dyn PortRx, tx: &mut dyn PortTx) -> usize {
             offload: frame.offload,
         })
         .collect();
-    let sent = tx.send(&out).sent;
+    let sent = tx.send(TxList::all(&out)).sent;
     drop(out);
     drop(batch);
     rx.release();
