@@ -20,7 +20,7 @@ pub(crate) struct Options {
     /// Count apart what is not addressed to the host of this number: what was flooded here.
     #[arg(long, value_name = "HOST")]
     host: Option<u8>,
-    /// End after so long, if that is before standard input ends.
+    /// End after so long, instead of when standard input ends.
     #[arg(long, value_name = "S")]
     seconds: Option<f64>,
 }
@@ -46,7 +46,13 @@ pub(crate) fn run(options: &Options) -> io::Result<Value> {
     loop {
         let now = Instant::now();
         let wait = end.map_or(LOOK, |end| LOOK.min(end.saturating_duration_since(now)));
-        let over = stdin_ended(wait)? || end.is_some_and(|end| Instant::now() >= end);
+        let over = match end {
+            Some(end) => {
+                std::thread::sleep(wait);
+                Instant::now() >= end
+            }
+            None => stdin_ended(wait)?,
+        };
         let arrived = all.take()?;
         frames += arrived;
         flooded += foreign.as_ref().map_or(Ok(0), Counter::take)?;
