@@ -9,6 +9,7 @@
 #   scripts/ci.sh netns              real devices in namespaces (root)
 #   scripts/ci.sh oracle             a real kernel bridge still does what was recorded (User-mode Linux)
 #   scripts/ci.sh demo               the demonstration, start to end (root)
+#   scripts/ci.sh bench-smoke        every bench runs, briefly, and allocates nothing where it must not (io: root)
 #   scripts/ci.sh doc                rustdoc of everything, warnings as errors
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -61,6 +62,7 @@ run_oracle() {
   fi
 }
 run_demo() { need_root demo && scripts/demo --once; }
+run_bench-smoke() { BENCH_SMOKE=1 cargo bench --quiet -p vswitch-benches --profile dev; }
 # Its readers change this code, so private items are in it and public pages may link to them.
 run_doc() {
   RUSTDOCFLAGS="-D warnings -A rustdoc::private-intra-doc-links" \
@@ -69,7 +71,7 @@ run_doc() {
 
 run_all() {
   [ "$(id -u)" = 0 ] && { step packages; run_packages; }
-  for name in fmt lint doc test schedule netns oracle demo; do
+  for name in fmt lint doc test schedule netns oracle demo bench-smoke; do
     step "$name"
     "run_$name"
   done
@@ -77,9 +79,9 @@ run_all() {
 }
 
 case "${1:-}" in
-  all | packages | fmt | lint | test | schedule | netns | oracle | demo | doc) "run_$1" ;;
+  all | packages | fmt | lint | test | schedule | netns | oracle | demo | bench-smoke | doc) "run_$1" ;;
   *)
-    sed -n '2,12s/^# \{0,1\}//p' "$0" >&2
+    sed -n '2,14s/^# \{0,1\}//p' "$0" >&2
     exit 2
     ;;
 esac

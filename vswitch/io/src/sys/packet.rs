@@ -80,6 +80,15 @@ pub(crate) fn bind_all(fd: BorrowedFd<'_>, ifindex: u32) -> io::Result<()> {
     bind(fd, ifindex, all.to_be())
 }
 
+/// Starts reception of one protocol from the device.
+///
+/// # Errors
+/// `ENODEV` when the device is gone, `ENETDOWN` when it is down.
+#[cfg(feature = "testing")]
+pub(crate) fn bind_protocol(fd: BorrowedFd<'_>, ifindex: u32, ether_type: u16) -> io::Result<()> {
+    bind(fd, ifindex, ether_type.to_be())
+}
+
 /// Ties the socket to a device without receiving from it.
 ///
 /// # Errors
@@ -128,6 +137,36 @@ pub(crate) fn join_fanout(fd: BorrowedFd<'_>, group: Option<u16>) -> io::Result<
 pub(crate) fn take_drops(fd: BorrowedFd<'_>) -> io::Result<u32> {
     let statistics: libc::tpacket_stats = option(fd, libc::PACKET_STATISTICS)?;
     Ok(statistics.tp_drops)
+}
+
+/// Frames that came for the socket since the last call, taken or dropped: the kernel resets on reading.
+///
+/// # Errors
+/// The kernel's errno.
+#[cfg(feature = "testing")]
+pub(crate) fn take_frames(fd: BorrowedFd<'_>) -> io::Result<u32> {
+    let statistics: libc::tpacket_stats = option(fd, libc::PACKET_STATISTICS)?;
+    Ok(statistics.tp_packets)
+}
+
+/// Lets only those frames come that the classic BPF program accepts.
+///
+/// # Errors
+/// `EINVAL` for a program that the kernel refuses.
+#[cfg(feature = "testing")]
+pub(crate) fn attach_filter(fd: BorrowedFd<'_>, program: &[libc::sock_filter]) -> io::Result<()> {
+    let program = libc::sock_fprog {
+        len: u16::try_from(program.len()).map_err(|_| io::ErrorKind::InvalidInput)?,
+        // The kernel only reads.
+        filter: program.as_ptr().cast_mut(),
+    };
+    let len = u32::try_from(size_of_val(&program)).expect("a sock_fprog is 16 bytes");
+    let value = std::ptr::from_ref(&program).cast();
+    let (level, name) = (libc::SOL_SOCKET, libc::SO_ATTACH_FILTER);
+    // SAFETY: the kernel reads a sock_fprog from `value` and `len` instructions from its pointer; both
+    // are live.
+    let result = unsafe { libc::setsockopt(fd.as_raw_fd(), level, name, value, len) };
+    check(result).map(drop)
 }
 
 /// Sends batches with `sendmmsg`.
