@@ -1,4 +1,6 @@
-//! The frames of a measurement: addresses that say whose they are, a marker EtherType, zeroes.
+//! The frames of a measurement: addresses that say whose they are, and a UDP datagram over IPv4 between
+//! addresses kept for benchmarks (RFC 2544), which are no host's. IPv4, so that a kernel bridge does with
+//! them what it does with the frames that matter (bridge-nf-call-iptables).
 //!
 //! An address is `02:HH:II:II:II:II`: HH the number of the host, I an index. A receiver so knows a frame
 //! that was flooded to it from its first two bytes.
@@ -9,11 +11,30 @@ use std::io;
 /// Bytes of an untagged Ethernet header.
 const HEADER: usize = 14;
 
+/// Bytes before the IPv4 header of an untagged frame.
+const IP_AT: u16 = 14;
+
+/// The headers of a UDP datagram over IPv4 of `len` bytes in all, without a UDP checksum.
+fn datagram(len: u16) -> Vec<u8> {
+    let mut ip = [
+        0x45, 0, 0, 0, 0, 0, 0, 0, 64, 17, 0, 0, 198, 18, 0, 1, 198, 19, 0, 1,
+    ];
+    ip[2..4].copy_from_slice(&len.to_be_bytes());
+    let sum: u32 = ip
+        .chunks_exact(2)
+        .map(|pair| u32::from(u16::from_be_bytes([pair[0], pair[1]])))
+        .sum();
+    let folded = u16::try_from((sum & 0xffff) + (sum >> 16)).unwrap_or(u16::MAX);
+    ip[10..12].copy_from_slice(&(!folded).to_be_bytes());
+    let [hi, lo] = (len - 20).to_be_bytes();
+    [&ip[..], &[0, 9, 0, 9, hi, lo, 0, 0]].concat()
+}
+
 /// What the frames look like.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Shape {
     /// Bytes of a frame without its check sequence: 60 is the least, 1514 the most of MTU 1500.
-    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u16).range(22..=9018))]
+    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u16).range(46..=9018))]
     size: u16,
     /// Number of the sending host, in its addresses.
     #[arg(long, value_name = "HOST")]
@@ -46,15 +67,10 @@ impl Frames {
         let tag = shape
             .vlan
             .map(|vid| [[0x81, 0], vid.to_be_bytes()].concat());
-        let types = [
-            tag.unwrap_or_default(),
-            crate::MARKER.to_be_bytes().to_vec(),
-        ]
-        .concat();
-        let room = frame
-            .get_mut(HEADER - 2..HEADER - 2 + types.len())
-            .ok_or_else(|| io::Error::other("the frame is too short for its tag"))?;
-        room.copy_from_slice(&types);
+        let tag = tag.unwrap_or_default();
+        let ip_bytes = shape.size - IP_AT - u16::from(shape.vlan.is_some()) * 4;
+        let rest = [tag, crate::IPV4.to_be_bytes().to_vec(), datagram(ip_bytes)].concat();
+        frame[HEADER - 2..HEADER - 2 + rest.len()].copy_from_slice(&rest);
         let mut frames = Self {
             shape: shape.clone(),
             bytes: vec![frame; count],

@@ -1,6 +1,6 @@
 //! `vswitch-traffic`: the ends of a measurement, run inside network namespaces by `scripts/bench-peers`.
 //!
-//! `send` and `recv` are raw frames of EtherType 0x88b5, which no stack sends or answers; `ping-pong` and
+//! `send` and `recv` are UDP datagrams in raw frames, to addresses that are no host's; `ping-pong` and
 //! `echo` are UDP; `tap-loop` is the plainest forwarder between two TAPs, the baseline of ours. Each
 //! prints one line of JSON when it ends. Those that wait for others (`recv`, `echo`, `tap-loop`) write
 //! "ready" to standard error once they are, and end when their standard input does.
@@ -18,8 +18,8 @@ use clap::{Parser, Subcommand};
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-/// IEEE 802: local experimental EtherType 1.
-const MARKER: u16 = 0x88b5;
+/// The EtherType of the frames.
+const IPV4: u16 = 0x0800;
 
 /// Sends, counts and echoes for measurements of a switch.
 #[derive(Debug, Parser)]

@@ -1,7 +1,7 @@
 //! `recv`: counts the frames that arrive, without reading them.
 
 use crate::frames::beginning;
-use crate::{MARKER, on, ready};
+use crate::{IPV4, on, ready};
 use clap::Args;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde_json::{Value, json};
@@ -26,7 +26,7 @@ pub(crate) struct Options {
 }
 
 pub(crate) fn run(options: &Options) -> io::Result<Value> {
-    let open = |what| on(&options.dev, Counter::open(&options.dev, MARKER, what));
+    let open = |what| on(&options.dev, Counter::open(&options.dev, IPV4, what));
     let all = open(Destination::Any)?;
     let foreign = options
         .host

@@ -71,7 +71,7 @@ pub struct DaemonConfig {
     pub workers: Workers,
     /// How workers wait for frames.
     pub poll: PollMode,
-    /// How long an adaptive worker spins without work before it sleeps; 0 to 1 s.
+    /// How long an adaptive worker looks for more frames before it sleeps, while that pays; 0 to 1 s.
     pub spin: Timespan,
     /// Members of this group may change the switch. Root always may.
     pub admin_group: String,
@@ -86,7 +86,7 @@ impl Default for DaemonConfig {
         Self {
             workers: Workers::Auto,
             poll: PollMode::Adaptive,
-            spin: Timespan::from_micros(20),
+            spin: Timespan::from_micros(5),
             admin_group: "vswitch".to_owned(),
             monitor_group: "vswitch-view".to_owned(),
             log: "info".to_owned(),
