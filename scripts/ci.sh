@@ -5,10 +5,12 @@
 #   scripts/ci.sh packages           install the Debian packages that the tests use (root)
 #   scripts/ci.sh fmt | lint         formatting; clippy with warnings as errors
 #   scripts/ci.sh test               unit, property, sim, tidy (no privileges)
+#   scripts/ci.sh schedule           mailbox, punts and FDB under a model checker, and the mutants they kill
 #   scripts/ci.sh netns              real devices in namespaces (root)
 #   scripts/ci.sh oracle             a real kernel bridge still does what was recorded (User-mode Linux)
 #   scripts/ci.sh demo               the demonstration, start to end (root)
-#   scripts/ci.sh doc                rustdoc of everything (not part of all yet: links to private items)
+#   scripts/ci.sh bench-smoke        every bench runs, briefly, and allocates nothing where it must not (io: root)
+#   scripts/ci.sh doc                rustdoc of everything, warnings as errors
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -44,6 +46,7 @@ run_test() {
   cargo test --quiet -p vswctl -p vswitch-api -p vswitch-controller -p vswitch-core -p vswitch-lacp
   cargo test --quiet -p vswitch-tests --test sim --test tidy
 }
+run_schedule() { scripts/schedule-tests.sh; }
 run_netns() {
   need_root netns
   cargo build --quiet -p vswitchd -p vswctl
@@ -59,11 +62,16 @@ run_oracle() {
   fi
 }
 run_demo() { need_root demo && scripts/demo --once; }
-run_doc() { RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet; }
+run_bench-smoke() { BENCH_SMOKE=1 cargo bench --quiet -p vswitch-benches --profile dev; }
+# Its readers change this code, so private items are in it and public pages may link to them.
+run_doc() {
+  RUSTDOCFLAGS="-D warnings -A rustdoc::private-intra-doc-links" \
+    cargo doc --workspace --no-deps --document-private-items --quiet
+}
 
 run_all() {
   [ "$(id -u)" = 0 ] && { step packages; run_packages; }
-  for name in fmt lint test netns oracle demo; do
+  for name in fmt lint doc test schedule netns oracle demo bench-smoke; do
     step "$name"
     "run_$name"
   done
@@ -71,9 +79,9 @@ run_all() {
 }
 
 case "${1:-}" in
-  all | packages | fmt | lint | test | netns | oracle | demo | doc) "run_$1" ;;
+  all | packages | fmt | lint | test | schedule | netns | oracle | demo | bench-smoke | doc) "run_$1" ;;
   *)
-    sed -n '2,11s/^# \{0,1\}//p' "$0" >&2
+    sed -n '2,14s/^# \{0,1\}//p' "$0" >&2
     exit 2
     ;;
 esac

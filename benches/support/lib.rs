@@ -48,14 +48,30 @@ pub fn is_smoke() -> bool {
     std::env::var_os("BENCH_SMOKE").is_some()
 }
 
-/// Runs `work` (which does `units` things a call) `calls` times in five rounds after a warm-up round
-/// and prints the least and the greatest ns per thing. Returns the least.
+/// Whether a measurement was asked for: all are, but for those whose name has none of the words on the
+/// command line (`cargo ubench --bench forward -- "64 k"`).
+#[must_use]
+pub fn is_wanted(what: &str) -> bool {
+    let mut words = std::env::args()
+        .skip(1)
+        .filter(|arg| !arg.starts_with('-'))
+        .peekable();
+    words.peek().is_none() || words.any(|word| what.contains(&word))
+}
+
+/// Rounds of a measurement. Many short ones: on a machine that others use too, the least of them is
+/// that of a round which nobody disturbed.
+const ROUNDS: u32 = 100;
+
+/// Runs `work` (which does `units` things a call) `calls` times in a hundred rounds after a warm-up
+/// round and prints the least and the median ns per thing. Returns the least.
 ///
 /// # Panics
 /// When `work` allocates and `free` says that it must not.
 #[expect(clippy::print_stdout, reason = "a bench reports")]
 pub fn measure(what: &str, units: u32, calls: u32, free: bool, mut work: impl FnMut()) -> f64 {
     let calls = if is_smoke() { calls.min(100) } else { calls };
+    let calls = calls.div_ceil(ROUNDS);
     let mut round = || {
         let before = allocations();
         let start = Instant::now();
@@ -69,11 +85,9 @@ pub fn measure(what: &str, units: u32, calls: u32, free: bool, mut work: impl Fn
         spent / f64::from(calls) / f64::from(units)
     };
     round();
-    let (mut least, mut most) = (f64::INFINITY, 0.0_f64);
-    for _ in 0..5 {
-        let ns = round();
-        (least, most) = (least.min(ns), most.max(ns));
-    }
-    println!("{what:<44} {least:8.1} .. {most:.1} ns");
+    let mut rounds: Vec<f64> = (0..ROUNDS).map(|_| round()).collect();
+    rounds.sort_by(f64::total_cmp);
+    let (least, median) = (rounds[0], rounds[rounds.len() / 2]);
+    println!("{what:<44} {least:8.1} .. {median:.1} ns");
     least
 }

@@ -21,9 +21,12 @@ fn produce(reason: DropReason) -> (MemSwitch, u16) {
     let to_2 = || plain(station(2), station(1));
     let counted_at = match reason {
         DropReason::Runt => inject(&mut switch, vec![1; 13]),
-        DropReason::RxTruncated => {
+        DropReason::RxRingFull | DropReason::RxTruncated => {
             let port = PortIndex(1);
-            let rx = Box::new(LosingQueue(1));
+            let rx = Box::new(LosingQueue(RxLosses {
+                ring_full: u64::from(reason == DropReason::RxRingFull),
+                truncated: u64::from(reason == DropReason::RxTruncated),
+            }));
             switch.mailbox().post(WorkerCommand::AddQueue { port, rx });
             switch.worker.poll(switch.now);
             switch.worker.collect_losses();
@@ -160,7 +163,7 @@ fn set_tx(switch: &mut MemSwitch, tx: Option<Box<dyn PortTx>>) {
 }
 
 #[derive(Debug)]
-struct LosingQueue(u64);
+struct LosingQueue(RxLosses);
 
 impl PortRx for LosingQueue {
     fn receive<'a>(&'a mut self, _batch: &mut FrameBatch<'a>) -> std::io::Result<()> {
@@ -174,10 +177,7 @@ impl PortRx for LosingQueue {
     }
 
     fn take_losses(&mut self) -> RxLosses {
-        RxLosses {
-            ring_full: 0,
-            truncated: std::mem::take(&mut self.0),
-        }
+        std::mem::take(&mut self.0)
     }
 }
 
@@ -185,7 +185,7 @@ impl PortRx for LosingQueue {
 struct RefusingDevice;
 
 impl PortTx for RefusingDevice {
-    fn send(&mut self, frames: &[vswitch_core::frame::TxFrame<'_>]) -> TxReport {
+    fn send(&mut self, frames: vswitch_core::frame::TxList<'_>) -> TxReport {
         TxReport {
             errors: u32::try_from(frames.len()).unwrap(),
             last_errno: 22,

@@ -210,7 +210,7 @@ fn agree(switch: &mut MemSwitch, ingress: u16, injected: MemFrame) -> Result<(),
     for step in &told.steps {
         if let (Step::Out { egress }, Some(class)) = (step, told.classified) {
             let bytes = &sent[&egress.port.0][0].bytes;
-            prop_assert_eq!(&bytes[..6], &class.dst.0[..]);
+            prop_assert_eq!(&bytes[..6], &class.dst.mac().0[..]);
             if egress.tagged {
                 let tci = u16::from_be_bytes([bytes[14], bytes[15]]);
                 prop_assert_eq!((&bytes[12..14], tci), (&[0x81, 0][..], class.tci.0));

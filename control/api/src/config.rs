@@ -1,6 +1,6 @@
 //! The desired configuration: bridges, ports, host ports and the daemon's own settings.
 //!
-//! One schema in two notations: TOML in `/etc/vswitch/` ([`file`]) and JSON on the socket
+//! One schema in two notations: TOML in `/etc/vswitch/` ([`mod@file`]) and JSON on the socket
 //! ([`tree`]). One table per named object, snake_case keys, option names of the kernel where
 //! the kernel has the option. Every field has a default; unknown keys are errors.
 //!

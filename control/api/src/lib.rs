@@ -1,7 +1,7 @@
 //! `vswitch-api`: what the clients of `vswitchd` and `vswitchd` itself share.
 //!
 //! - [`config`]: the desired configuration, one table per named object, as TOML in files
-//!   and as JSON of the same schema on the socket; with [`config::check`], which finds
+//!   and as JSON of the same schema on the socket; with [`config::check()`], which finds
 //!   everything that is wrong with it and can be known without looking at the machine.
 //! - [`request`]: every method of the control socket as one enum, with its role and reply type;
 //!   [`types`], what they answer; [`error`], what they answer when they cannot.

@@ -1,4 +1,8 @@
 //! `vswctl daemon`: the daemon itself, its threads, its log.
+#![allow(
+    rustdoc::broken_intra_doc_links,
+    reason = "help texts are doc comments, and their brackets mean optional words"
+)]
 
 use vswitch_api::request::{DaemonGetInfo, SetLogLevel};
 use vswitch_api::types::DaemonInfo;

@@ -1,4 +1,8 @@
 //! `vswctl fdb`: known addresses, shown, configured, forgotten, followed.
+#![allow(
+    rustdoc::broken_intra_doc_links,
+    reason = "help texts are doc comments, and their brackets mean optional words"
+)]
 
 use std::collections::BTreeSet;
 

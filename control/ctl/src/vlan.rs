@@ -3,6 +3,10 @@
 //!
 //! `add` and `del` take our order (`vlan add PORT 100,200-299 --untagged`) and that of
 //! iproute2 (`vlan add dev PORT vid 100 pvid untagged`). Implements features.md S-15.
+#![allow(
+    rustdoc::broken_intra_doc_links,
+    reason = "help texts are doc comments, and their brackets mean optional words"
+)]
 
 use vswitch_api::request::{AddVlan, DelVlan, GetState, StatsVlans};
 use vswitch_api::types::{ChangeReply, Port, VlanRange, VlansReply};

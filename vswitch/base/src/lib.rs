@@ -21,6 +21,6 @@ pub mod vlan;
 
 pub use ether::{EtherType, EtherView};
 pub use ids::{BridgeIndex, Generation, PortIndex, WorkerIndex};
-pub use mac::MacAddr;
+pub use mac::{MacAddr, MacWord};
 pub use time::{Duration, Instant, Timer};
 pub use vlan::{Pcp, Tag, Tci, Tpid, Vid, VidSet};

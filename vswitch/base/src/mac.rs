@@ -52,18 +52,25 @@ impl MacAddr {
         Self([b[2], b[3], b[4], b[5], b[6], b[7]])
     }
 
+    /// The address as a number.
+    #[inline]
+    #[must_use]
+    pub const fn word(self) -> MacWord {
+        MacWord(self.to_u64())
+    }
+
     /// Whether the group bit is set; true for broadcast too.
     #[inline]
     #[must_use]
     pub const fn is_multicast(self) -> bool {
-        self.0[0] & 1 != 0
+        self.word().is_multicast()
     }
 
     /// Whether this is ff:ff:ff:ff:ff:ff.
     #[inline]
     #[must_use]
     pub const fn is_broadcast(self) -> bool {
-        self.to_u64() == Self::BROADCAST.to_u64()
+        self.word().is_broadcast()
     }
 
     /// Whether all bits are zero.
@@ -77,7 +84,7 @@ impl MacAddr {
     #[inline]
     #[must_use]
     pub const fn is_valid_source(self) -> bool {
-        !self.is_multicast() && !self.is_zero()
+        self.word().is_valid_source()
     }
 
     /// The last four bits of 01-80-C2-00-00-0X, the addresses that a bridge does not forward by
@@ -85,11 +92,82 @@ impl MacAddr {
     #[inline]
     #[must_use]
     pub const fn reserved_group(self) -> Option<u8> {
-        if self.to_u64() & !0x0f == Self::reserved(0).to_u64() {
-            Some(self.0[5])
+        self.word().reserved_group()
+    }
+}
+
+/// An address as the low 48 bits of a number, first byte most significant: the form in which the data
+/// path carries, compares and hashes addresses. Six bytes that are written one by one and read back as
+/// a word make the processor wait; a word does not.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct MacWord(u64);
+
+impl MacWord {
+    /// Zero.
+    pub const ZERO: Self = Self(0);
+
+    /// The number.
+    #[inline]
+    #[must_use]
+    pub const fn get(self) -> u64 {
+        self.0
+    }
+
+    /// The address in transmission order.
+    #[inline]
+    #[must_use]
+    pub const fn mac(self) -> MacAddr {
+        MacAddr::from_u64(self.0)
+    }
+
+    /// As [`MacAddr::is_multicast`].
+    #[inline]
+    #[must_use]
+    pub const fn is_multicast(self) -> bool {
+        self.0 & 1 << 40 != 0
+    }
+
+    /// As [`MacAddr::is_broadcast`].
+    #[inline]
+    #[must_use]
+    pub const fn is_broadcast(self) -> bool {
+        self.0 == MacAddr::BROADCAST.to_u64()
+    }
+
+    /// As [`MacAddr::is_valid_source`].
+    #[inline]
+    #[must_use]
+    pub const fn is_valid_source(self) -> bool {
+        !self.is_multicast() && self.0 != 0
+    }
+
+    /// As [`MacAddr::reserved_group`].
+    #[inline]
+    #[must_use]
+    pub const fn reserved_group(self) -> Option<u8> {
+        if self.0 & !0x0f == MacAddr::reserved(0).to_u64() {
+            Some((self.0 & 0x0f) as u8)
         } else {
             None
         }
+    }
+}
+
+impl From<MacAddr> for MacWord {
+    fn from(mac: MacAddr) -> Self {
+        mac.word()
+    }
+}
+
+impl fmt::Display for MacWord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.mac(), f)
+    }
+}
+
+impl fmt::Debug for MacWord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.mac(), f)
     }
 }
 

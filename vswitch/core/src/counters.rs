@@ -101,6 +101,13 @@ impl PortCounters {
         pages.0[usize::from(vid.get()) / PAGE].get_or_init(Box::default);
     }
 
+    /// Whether frames of any VLAN are counted apart.
+    #[inline]
+    #[must_use]
+    pub fn counts_vlans(&self) -> bool {
+        self.vlans.get().is_some()
+    }
+
     /// The numbers of a VLAN, if they are counted.
     #[inline]
     #[must_use]
@@ -162,6 +169,72 @@ pub struct VlanCounter {
     pub frames_out: Counter,
     /// Their bytes.
     pub bytes_out: Counter,
+}
+
+/// Adds frames to the numbers of their VLANs, those in a row of one VLAN at once.
+#[derive(Debug)]
+pub(crate) struct VlanTally<'a> {
+    counters: &'a PortCounters,
+    incoming: bool,
+    vid: Option<Vid>,
+    frames: u64,
+    bytes: u64,
+}
+
+impl<'a> VlanTally<'a> {
+    /// Counts frames that came in. What was added is in the counters when the tally is dropped.
+    pub(crate) const fn incoming(counters: &'a PortCounters) -> Self {
+        Self::new(counters, true)
+    }
+
+    /// Counts copies that go out.
+    pub(crate) const fn outgoing(counters: &'a PortCounters) -> Self {
+        Self::new(counters, false)
+    }
+
+    const fn new(counters: &'a PortCounters, incoming: bool) -> Self {
+        Self {
+            counters,
+            incoming,
+            vid: None,
+            frames: 0,
+            bytes: 0,
+        }
+    }
+
+    /// A frame of that many bytes.
+    #[inline]
+    pub(crate) fn add(&mut self, vid: Option<Vid>, bytes: usize) {
+        if vid != self.vid {
+            self.settle();
+            self.vid = vid;
+        }
+        self.frames += 1;
+        self.bytes += bytes as u64;
+    }
+
+    fn settle(&mut self) {
+        let (frames, bytes) = (
+            std::mem::take(&mut self.frames),
+            std::mem::take(&mut self.bytes),
+        );
+        let Some(vlan) = self.vid.and_then(|vid| self.counters.vlan(vid)) else {
+            return;
+        };
+        let (frames_of, bytes_of) = if self.incoming {
+            (&vlan.frames_in, &vlan.bytes_in)
+        } else {
+            (&vlan.frames_out, &vlan.bytes_out)
+        };
+        frames_of.add(frames);
+        bytes_of.add(bytes);
+    }
+}
+
+impl Drop for VlanTally<'_> {
+    fn drop(&mut self) {
+        self.settle();
+    }
 }
 
 /// The numbers of a port over all workers.

@@ -1,20 +1,21 @@
 //! Pass 4: verdicts into copies, copies into frames to send, port by port.
 //!
-//! Staging holds indices into the batch, not frames: a flood to a thousand ports writes a thousand
-//! pairs of bytes. Then each touched port gets its frames in one call. What a port cannot take over
+//! Staging holds numbers, not frames: a flood to a thousand ports writes a thousand bytes. Each frame
+//! is composed once, or twice when it leaves both tagged and untagged, and each touched port gets its
+//! frames in one call. What a port cannot take over
 //! (checksums, segments) is finished here, so that a frame with a bad checksum never leaves.
 
 use crate::capture::CaptureTap;
-use crate::counters::PortCounters;
-use crate::frame::{BATCH_MAX, Frame, FrameBatch, TxFrame, TxHeader};
+use crate::counters::{PortCounters, VlanTally};
+use crate::frame::{BATCH_MAX, Frame, FrameBatch, TxFrame, TxHeader, TxList};
 use crate::ingress::Classified;
 use crate::offload::{self, Finisher};
-use crate::port::{PortTx, TxReport};
+use crate::port::{PortTx, TxCaps, TxReport};
 use crate::sync::Arc;
 use crate::verdict::{DropReason, Egress};
 use arrayvec::ArrayVec;
 use vswitch_base::ether::{ADDRESSES_LEN, HEADER_LEN, InBandTag};
-use vswitch_base::{EtherView, Instant, PortIndex, Tag, Tci, Tpid, Vid};
+use vswitch_base::{EtherView, Instant, PortIndex, Tag, Tci, Tpid};
 
 /// A worker's way out of one port.
 #[derive(Debug)]
@@ -25,24 +26,40 @@ pub struct TxSlot {
     pub counters: Arc<PortCounters>,
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Copy {
-    frame: u8,
-    tagged: bool,
-}
+/// Variants of the frames of a batch: each untagged and tagged.
+const VARIANTS: usize = 2 * BATCH_MAX;
+/// The number of a variant that nobody asked for yet.
+const NONE: u8 = u8::MAX;
+const _: () = assert!(VARIANTS < NONE as usize);
 
+/// The frames that leave by one port, by their number among the composed ones.
 #[derive(Clone, Debug)]
 struct List {
     len: u8,
-    copies: [Copy; BATCH_MAX],
+    numbers: [u8; BATCH_MAX],
 }
 
 /// Copies of the frames of one batch, by the port they leave by. Grown when a snapshot with more ports
 /// arrives, never while a batch is handled.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Staging {
     lists: Vec<List>,
     touched: Vec<PortIndex>,
+    /// The number of each variant: frame times two, plus one if tagged.
+    numbers: [u8; VARIANTS],
+    /// The variants that are to be composed, by number.
+    variants: ArrayVec<u8, VARIANTS>,
+}
+
+impl Default for Staging {
+    fn default() -> Self {
+        Self {
+            lists: Vec::new(),
+            touched: Vec::new(),
+            numbers: [NONE; VARIANTS],
+            variants: ArrayVec::new(),
+        }
+    }
 }
 
 impl Staging {
@@ -51,10 +68,7 @@ impl Staging {
         if self.lists.len() < port_slots {
             let empty = List {
                 len: 0,
-                copies: [Copy {
-                    frame: 0,
-                    tagged: false,
-                }; BATCH_MAX],
+                numbers: [0; BATCH_MAX],
             };
             self.lists.resize(port_slots, empty);
             self.touched.reserve(port_slots);
@@ -64,19 +78,22 @@ impl Staging {
     /// Stages a copy of frame number `frame` of the batch. At most one for each frame and port.
     #[inline]
     pub fn push(&mut self, frame: usize, egress: Egress) {
+        let variant = frame * 2 + usize::from(egress.tagged);
+        let mut number = self.numbers[variant];
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "a batch has at most 64 frames, so 128 variants"
+        )]
+        if number == NONE {
+            number = self.variants.len() as u8;
+            self.numbers[variant] = number;
+            self.variants.push(variant as u8);
+        }
         let list = &mut self.lists[egress.port.index()];
         if list.len == 0 {
             self.touched.push(egress.port);
         }
-        #[expect(
-            clippy::cast_possible_truncation,
-            reason = "a batch has at most 64 frames"
-        )]
-        let copy = Copy {
-            frame: frame as u8,
-            tagged: egress.tagged,
-        };
-        list.copies[usize::from(list.len)] = copy;
+        list.numbers[usize::from(list.len)] = number;
         list.len += 1;
     }
 
@@ -95,28 +112,69 @@ impl Staging {
         lost: &PortCounters,
         taps: Taps<'_>,
     ) {
+        let mut composed = Composed::new(batch, classes);
+        for variant in self.variants.drain(..) {
+            self.numbers[usize::from(variant)] = NONE;
+            composed.add(variant);
+        }
         for port in self.touched.drain(..) {
             let list = &mut self.lists[port.index()];
-            let copies = &list.copies[..usize::from(list.len)];
+            let numbers = &list.numbers[..usize::from(list.len)];
             list.len = 0;
-            let copies = copies.iter().map(|c| {
-                let i = usize::from(c.frame);
-                (&batch[i], &classes[i], c.tagged)
-            });
-            match slots.get_mut(port.index()).and_then(Option::as_mut) {
-                Some(slot) => {
-                    let tap = taps.and_then(|(taps, now)| {
-                        Some((taps.get(port.index())?.as_deref()?, port, now))
-                    });
-                    send_port(slot, copies, mtu_of(port), finisher, tap);
-                }
-                None => {
-                    let count = copies.count() as u64;
-                    lost.copies_to.add(count);
-                    lost.dropped(DropReason::TxDown).add(count);
-                }
-            }
+            let Some(slot) = slots.get_mut(port.index()).and_then(Option::as_mut) else {
+                lost.copies_to.add(numbers.len() as u64);
+                lost.dropped(DropReason::TxDown).add(numbers.len() as u64);
+                continue;
+            };
+            let tap =
+                taps.and_then(|(taps, now)| Some((taps.get(port.index())?.as_deref()?, port, now)));
+            send_port(slot, &composed, numbers, mtu_of(port), finisher, tap);
         }
+    }
+}
+
+/// The frames of a batch as they leave, each made once whatever the number of its copies.
+struct Composed<'a> {
+    batch: &'a FrameBatch<'a>,
+    classes: &'a [Classified],
+    frames: ArrayVec<TxFrame<'a>, VARIANTS>,
+    /// The frame of the batch that each was made of.
+    of: ArrayVec<u8, VARIANTS>,
+    /// The largest payload, as MTUs count it. A frame that stands for segments counts whole: ports are
+    /// then asked frame by frame.
+    payload_max: usize,
+    /// Whether any frame leaves work to whoever sends it.
+    unfinished: bool,
+}
+
+impl<'a> Composed<'a> {
+    fn new(batch: &'a FrameBatch<'a>, classes: &'a [Classified]) -> Self {
+        Self {
+            batch,
+            classes,
+            frames: ArrayVec::new(),
+            of: ArrayVec::new(),
+            payload_max: 0,
+            unfinished: false,
+        }
+    }
+
+    #[inline]
+    fn add(&mut self, variant: u8) {
+        let i = usize::from(variant / 2);
+        let (frame, class) = (&self.batch[i], &self.classes[i]);
+        let out = compose(frame, class, variant & 1 != 0);
+        self.payload_max = self.payload_max.max(payload_len(frame, class));
+        self.unfinished |= out.offload.needs_csum() || out.offload.is_gso();
+        self.frames.push(out);
+        self.of.push(variant / 2);
+    }
+
+    /// The frame of the batch, and its class, that a composed one was made of.
+    #[inline]
+    fn origin(&self, number: u8) -> (&'a Frame<'a>, &'a Classified) {
+        let i = usize::from(self.of[usize::from(number)]);
+        (&self.batch[i], &self.classes[i])
     }
 }
 
@@ -124,63 +182,79 @@ impl Staging {
 pub type Taps<'a> = Option<(&'a [Option<Arc<CaptureTap>>], Instant)>;
 
 /// Sends the copies staged for one port, in order.
-fn send_port<'a>(
+fn send_port(
     slot: &mut TxSlot,
-    copies: impl ExactSizeIterator<Item = (&'a Frame<'a>, &'a Classified, bool)>,
+    composed: &Composed<'_>,
+    numbers: &[u8],
     mtu: u16,
     finisher: &mut Finisher,
     tap: Option<(&CaptureTap, PortIndex, Instant)>,
 ) {
     let counters = &*slot.counters;
-    counters.copies_to.add(copies.len() as u64);
+    counters.copies_to.add(numbers.len() as u64);
     let Some(tx) = slot.tx.as_deref_mut() else {
         counters
             .dropped(DropReason::TxDown)
-            .add(copies.len() as u64);
+            .add(numbers.len() as u64);
         return;
     };
     let caps = tx.caps();
-    let mut ready: ArrayVec<TxFrame<'_>, BATCH_MAX> = ArrayVec::new();
-    for (frame, class, tagged) in copies {
+    let all_ready = composed.payload_max <= usize::from(mtu)
+        && (caps == TxCaps::ALL || !composed.unfinished)
+        && tap.is_none();
+    if all_ready {
+        count_vlans_out(counters, composed, numbers);
+        flush(tx, composed, numbers, counters);
+        return;
+    }
+    let mut ready: ArrayVec<u8, BATCH_MAX> = ArrayVec::new();
+    for number in numbers {
+        let out = &composed.frames[usize::from(*number)];
+        let (frame, class) = composed.origin(*number);
         if !fits(frame, class, mtu) {
             counters.dropped(DropReason::TxOversize).add(1);
             continue;
         }
-        let out = compose(frame, class, tagged);
         if let Some((tap, port, now)) = tap {
-            tap.note_out(port, now, &out);
+            tap.note_out(port, now, out);
         }
-        if let Some(vlan) = class.vid.and_then(|vid| counters.vlan(vid)) {
-            vlan.frames_out.add(1);
-            vlan.bytes_out.add(out.wire_len() as u64);
-        }
+        count_vlans_out(counters, composed, &[*number]);
         if offload::needs_finishing(&out.offload, caps) {
             // What was staged before goes first: frames of a flow stay in order.
-            flush(tx, &mut ready, counters);
-            finish(tx, &out, finisher, counters);
+            flush(tx, composed, &ready, counters);
+            ready.clear();
+            finish(tx, out, finisher, counters);
         } else {
-            ready.push(out);
+            ready.push(*number);
         }
     }
-    flush(tx, &mut ready, counters);
+    flush(tx, composed, &ready, counters);
 }
 
-fn flush(
-    tx: &mut dyn PortTx,
-    ready: &mut ArrayVec<TxFrame<'_>, BATCH_MAX>,
-    counters: &PortCounters,
-) {
-    if ready.is_empty() {
+/// Counts copies in their VLANs, where that is wanted.
+#[inline]
+fn count_vlans_out(counters: &PortCounters, composed: &Composed<'_>, numbers: &[u8]) {
+    if counters.counts_vlans() {
+        let mut tally = VlanTally::outgoing(counters);
+        for number in numbers {
+            let (_, class) = composed.origin(*number);
+            tally.add(class.vid, composed.frames[usize::from(*number)].wire_len());
+        }
+    }
+}
+
+fn flush(tx: &mut dyn PortTx, composed: &Composed<'_>, numbers: &[u8], counters: &PortCounters) {
+    if numbers.is_empty() {
         return;
     }
-    let bytes: u64 = ready.iter().map(|f| f.wire_len() as u64).sum();
-    let report = tx.send(ready);
+    let list = TxList::new(&composed.frames, numbers);
+    let bytes: u64 = list.iter().map(|f| f.wire_len() as u64).sum();
+    let report = tx.send(list);
     debug_assert_eq!(
         (report.sent + report.full + report.errors) as usize,
-        ready.len()
+        numbers.len()
     );
-    count(counters, &report, bytes, ready.len() as u64);
-    ready.clear();
+    count(counters, &report, bytes, numbers.len() as u64);
 }
 
 /// Sends one frame that needs its checksum or segments made here. It counts as one copy: out when all
@@ -200,7 +274,7 @@ fn finish(
     let mut ready: ArrayVec<TxFrame<'_>, BATCH_MAX> = ArrayVec::new();
     let (mut bytes, mut total) = (0, TxReport::default());
     let mut send = |ready: &mut ArrayVec<TxFrame<'_>, BATCH_MAX>| {
-        let report = tx.send(ready);
+        let report = tx.send(TxList::all(ready));
         total.sent += report.sent;
         total.full += report.full;
         total.errors += report.errors;
@@ -251,16 +325,11 @@ fn compose<'a>(frame: &Frame<'a>, class: &Classified, tagged: bool) -> TxFrame<'
         .bytes
         .first_chunk::<ADDRESSES_LEN>()
         .unwrap_or(&[0; ADDRESSES_LEN]);
-    let mut header = TxHeader::new(addresses);
-    if tagged {
-        header.push_tag(Tag {
-            tpid: Tpid::Dot1q,
-            tci: class.tci,
-        });
-    }
-    if let Some(inner) = class.inner {
-        header.push_tag(inner);
-    }
+    let outer = tagged.then_some(Tag {
+        tpid: Tpid::Dot1q,
+        tci: class.tci,
+    });
+    let header = TxHeader::with_tags(addresses, outer, class.inner);
     let cut = usize::from(class.cut);
     let rest = frame.bytes.get(cut..).unwrap_or_default();
     let offload = frame.offload.shifted(cut, header.as_slice().len());
@@ -277,13 +346,20 @@ fn compose<'a>(frame: &Frame<'a>, class: &Classified, tagged: bool) -> TxFrame<'
 #[inline]
 #[must_use]
 pub fn fits(frame: &Frame<'_>, class: &Classified, mtu: u16) -> bool {
+    payload_len(frame, class) <= usize::from(mtu)
+        || frame.offload.is_gso() && segments_fit(frame, class, mtu)
+}
+
+/// What counts of a frame as a whole against an MTU; see [`fits`].
+#[inline]
+fn payload_len(frame: &Frame<'_>, class: &Classified) -> usize {
     let overhead = usize::from(class.cut) + (HEADER_LEN - ADDRESSES_LEN);
     let inner = if class.inner.is_some() { Tag::LEN } else { 0 };
     let mut payload = frame.bytes.len().saturating_sub(overhead) + inner;
     if class.vid.is_none() && (inner > 0 || tags_at(frame.bytes, ADDRESSES_LEN) > 0) {
         payload = payload.saturating_sub(Tag::LEN);
     }
-    payload <= usize::from(mtu) || frame.offload.is_gso() && segments_fit(frame, class, mtu)
+    payload
 }
 
 #[cold]
@@ -328,14 +404,5 @@ pub fn received_tci(frame: &Frame<'_>, class: &Classified) -> Option<Tci> {
             }
         }
         None => None,
-    }
-}
-
-/// Counts an admitted frame in its VLAN, where that is wanted.
-#[inline]
-pub(crate) fn count_vlan_in(counters: &PortCounters, vid: Option<Vid>, bytes: usize) {
-    if let Some(vlan) = vid.and_then(|vid| counters.vlan(vid)) {
-        vlan.frames_in.add(1);
-        vlan.bytes_in.add(bytes as u64);
     }
 }

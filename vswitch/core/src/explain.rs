@@ -4,7 +4,7 @@
 //! nothing and costs nothing; the one here keeps every step and tells the passes not to learn.
 
 use crate::egress;
-use crate::fdb::{EntryKind, Learned};
+use crate::fdb::{EntryKind, FdbKey, Learned};
 use crate::forward;
 use crate::frame::Frame;
 use crate::ingress::{Classified, classify};
@@ -137,8 +137,9 @@ pub fn explain(
         });
     }
     let now_s = now.as_secs_u32();
+    let probe = bridge.fdb.probe(FdbKey::new(class.vid, class.src));
     learn::learn(
-        &mut class, logical, port, bridge, snapshot, now_s, &mut notes,
+        &mut class, &probe, logical, port, bridge, snapshot, now_s, &mut notes,
     );
     let taught = matches!(
         notes.0.last(),
@@ -156,7 +157,8 @@ pub fn explain(
             return forward::to_port(&class, logical, port, logical, port, bridge)
                 .map_or_else(Verdict::Drop, Verdict::Forward);
         }
-        forward::decide(&class, logical, port, bridge, snapshot, now_s, &mut notes)
+        let hit = bridge.fdb.find(class.vid, class.dst.mac());
+        forward::decide(&class, hit, logical, port, bridge, snapshot, &mut notes)
     });
     let (mut copies, mut oversize) = (0, false);
     let mut out = |notes: &mut Notebook, egress: Egress| {

@@ -28,16 +28,19 @@
 //! `forward.rs`.
 
 mod order;
+mod report;
 #[cfg(all(test, shuttle))]
 mod schedule;
 mod table;
 #[cfg(test)]
 mod tests;
 
-use crate::sync::{AtomicU32, AtomicU64, Mutex, Ordering};
+use crate::sync::{AtomicU32, AtomicU64, Mutex, Ordering, mutant};
 use crossbeam::queue::ArrayQueue;
 use order::Order;
-use table::{Key, SlotIndex, Table, Value};
+pub use report::{FdbEvent, FdbEventKind, FdbStats};
+pub use table::{FdbKey, Probe};
+use table::{SlotIndex, Table, Value};
 use vswitch_base::{MacAddr, PortIndex, Vid};
 
 /// Ports that a switch may have: the writer's half keeps a list head for each.
@@ -127,56 +130,6 @@ pub enum Learned {
     NoRoom,
 }
 
-/// A change of the table, for those who watch it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct FdbEvent {
-    /// What happened.
-    pub kind: FdbEventKind,
-    /// The VLAN.
-    pub vid: Option<Vid>,
-    /// The address.
-    pub mac: MacAddr,
-    /// The port it is (or was) behind.
-    pub port: PortIndex,
-}
-
-/// Kinds of [`FdbEvent`].
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum FdbEventKind {
-    /// Taken in.
-    Learned,
-    /// Came over from that port.
-    Moved {
-        /// The former port.
-        from: PortIndex,
-    },
-    /// Not seen for the ageing time.
-    Aged,
-    /// Made room for another.
-    Evicted,
-    /// Forgotten with its port or by command.
-    Flushed,
-}
-
-/// Numbers since the table was made.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct FdbStats {
-    /// Learned addresses in the table now, stale ones included.
-    pub entries: u32,
-    /// New addresses taken in.
-    pub learned: u64,
-    /// Addresses that changed port.
-    pub moved: u64,
-    /// Displaced by others because the table was full.
-    pub evicted: u64,
-    /// Expired.
-    pub aged: u64,
-    /// Not learned because another thread held the lock.
-    pub busy: u64,
-    /// Changes that found the event queue full.
-    pub events_lost: u64,
-}
-
 #[derive(Default)]
 struct Counts {
     learned: AtomicU64,
@@ -235,12 +188,33 @@ impl Fdb {
         self.table.slots() * (Table::SLOT_BYTES + Order::SLOT_BYTES)
     }
 
+    /// Where to look for an address; see [`Probe`].
+    #[inline]
+    #[must_use]
+    pub fn probe(&self, key: FdbKey) -> Probe {
+        self.table.probe(key)
+    }
+
+    /// Asks for the memory that looking `probe` up will read. Returns bits without meaning; whoever
+    /// calls this for a batch keeps them alive until all are asked for.
+    #[inline]
+    #[must_use]
+    pub fn touch(&self, probe: &Probe) -> u64 {
+        self.table.touch(probe)
+    }
+
     /// The address, if it is in the table, stale or not.
     #[inline]
     #[must_use]
     pub fn find(&self, vid: Option<Vid>, mac: MacAddr) -> Option<Hit> {
-        let key = Key::new(vid, mac);
-        let (slot, value) = self.table.find(key)?;
+        self.find_at(&self.probe(FdbKey::new(vid, mac.word())))
+    }
+
+    /// As [`Self::find`].
+    #[inline]
+    #[must_use]
+    pub fn find_at(&self, probe: &Probe) -> Option<Hit> {
+        let (slot, value) = self.table.find_at(probe)?;
         Some(Hit {
             slot,
             port: value.port(),
@@ -266,8 +240,24 @@ impl Fdb {
         now_s: u32,
         is_current: impl Fn(PortIndex, u16) -> bool,
     ) -> Learned {
-        let key = Key::new(vid, mac);
-        if let Some((slot, value)) = self.table.find(key)
+        self.learn_at(
+            &self.probe(FdbKey::new(vid, mac.word())),
+            source,
+            now_s,
+            is_current,
+        )
+    }
+
+    /// As [`Self::learn`].
+    #[inline]
+    pub fn learn_at(
+        &self,
+        probe: &Probe,
+        source: Source,
+        now_s: u32,
+        is_current: impl Fn(PortIndex, u16) -> bool,
+    ) -> Learned {
+        if let Some((slot, value)) = self.table.find_at(probe)
             && let Some(outcome) = settled(value, source)
         {
             if outcome == Learned::Known {
@@ -275,7 +265,7 @@ impl Fdb {
             }
             return outcome;
         }
-        self.learn_slow(key, source, now_s, is_current)
+        self.learn_slow(probe.key(), source, now_s, is_current)
     }
 
     /// What [`Self::learn`] would answer, without doing it (but for `Busy`).
@@ -287,7 +277,10 @@ impl Fdb {
         source: Source,
         is_current: impl Fn(PortIndex, u16) -> bool,
     ) -> Learned {
-        let found = self.table.find(Key::new(vid, mac)).map(|(_, value)| value);
+        let found = self
+            .table
+            .find(FdbKey::new(vid, mac.word()))
+            .map(|(_, value)| value);
         if let Some(outcome) = found.and_then(|value| settled(value, source)) {
             return outcome;
         }
@@ -307,7 +300,7 @@ impl Fdb {
     #[inline(never)]
     fn learn_slow(
         &self,
-        key: Key,
+        key: FdbKey,
         source: Source,
         now_s: u32,
         is_current: impl Fn(PortIndex, u16) -> bool,
@@ -318,10 +311,7 @@ impl Fdb {
         };
         let value = Value::new(key, source.port, source.epoch, EntryKind::Learned);
         // Once more under the lock: another worker may have taken the address in meanwhile.
-        #[cfg(not(mutant = "no_second_look"))]
-        let found = self.table.find(key);
-        #[cfg(mutant = "no_second_look")]
-        let found: Option<(SlotIndex, Value)> = None;
+        let found = self.table.find(key).filter(|_| !mutant("no_second_look"));
         if let Some((slot, old)) = found {
             if let Some(outcome) = settled(old, source) {
                 return outcome;
@@ -373,7 +363,7 @@ impl Fdb {
         port: PortIndex,
         kind: EntryKind,
     ) -> Result<(), NoRoom> {
-        let key = Key::new(vid, mac);
+        let key = FdbKey::new(vid, mac.word());
         let value = Value::new(key, port, 0, kind);
         let mut order = self.lock();
         if let Some((slot, old)) = self.table.find(key) {
@@ -393,7 +383,7 @@ impl Fdb {
     /// Takes an address out, whatever its kind; whether it was there.
     pub fn remove(&self, vid: Option<Vid>, mac: MacAddr) -> bool {
         let mut order = self.lock();
-        let Some((slot, value)) = self.table.find(Key::new(vid, mac)) else {
+        let Some((slot, value)) = self.table.find(FdbKey::new(vid, mac.word())) else {
             return false;
         };
         self.take_out(&mut order, slot, value);
@@ -483,7 +473,7 @@ impl Fdb {
         self.lock().counts().collect()
     }
 
-    fn entry(&self, slot: SlotIndex, key: Key, value: Value) -> Entry {
+    fn entry(&self, slot: SlotIndex, key: FdbKey, value: Value) -> Entry {
         let (seen, used) = self.table.stamps(slot).read();
         Entry {
             vid: key.vid(),
@@ -513,7 +503,7 @@ impl Fdb {
 
     /// An empty slot for `key`: one there is, one made by moving an entry to its other bucket, or one
     /// made by evicting the entry longest unseen of the two buckets. `None`: all are static.
-    fn make_room(&self, order: &mut Order, key: Key) -> Option<SlotIndex> {
+    fn make_room(&self, order: &mut Order, key: FdbKey) -> Option<SlotIndex> {
         if let Some(slot) = self.table.vacancy(key) {
             return Some(slot);
         }
@@ -551,13 +541,13 @@ impl Fdb {
         }
     }
 
-    fn evict(&self, order: &mut Order, slot: SlotIndex, key: Key, value: Value) {
+    fn evict(&self, order: &mut Order, slot: SlotIndex, key: FdbKey, value: Value) {
         self.take_out(order, slot, value);
         self.counts.evicted.fetch_add(1, Ordering::Relaxed);
         self.tell(FdbEventKind::Evicted, key, value.port());
     }
 
-    fn tell(&self, kind: FdbEventKind, key: Key, port: PortIndex) {
+    fn tell(&self, kind: FdbEventKind, key: FdbKey, port: PortIndex) {
         let event = FdbEvent {
             kind,
             vid: key.vid(),

@@ -1,21 +1,22 @@
 //! Pass 3: where a frame goes (steps 13 and 14), and who may be flooded.
 
 use crate::explain::{Recorder, Step};
-use crate::fdb::EntryKind;
+use crate::fdb::{EntryKind, Hit};
 use crate::ingress::Classified;
 use crate::snapshot::{BridgeView, FloodPort, PortState, PortView, Snapshot};
 use crate::verdict::{DropReason, Egress, FloodClass, Verdict};
 use vswitch_base::{BridgeIndex, PortIndex};
 
-/// The verdict on a classified frame that nothing has settled yet.
+/// The verdict on a classified frame that nothing has settled yet. `hit` is what the bridge's table
+/// says of a unicast destination; the caller asked it, for a whole batch in one go.
 #[inline]
 pub fn decide<R: Recorder>(
     class: &Classified,
+    hit: Option<Hit>,
     ingress: PortIndex,
     port: &PortView,
     bridge: &BridgeView,
     snapshot: &Snapshot,
-    now_s: u32,
     recorder: &mut R,
 ) -> Verdict {
     let kind = FloodClass::of(class.dst);
@@ -23,22 +24,12 @@ pub fn decide<R: Recorder>(
         recorder.note(|| Step::Group { class: kind });
         return Verdict::Flood(kind);
     }
-    let Some(hit) = bridge.fdb.find(class.vid, class.dst) else {
+    // An entry learned before its port was flushed, or whose port has left, is nobody's address.
+    let target = hit.and_then(|hit| Some((hit, live_target(hit, port, snapshot)?)));
+    let Some((hit, target)) = target else {
         recorder.note(|| Step::Unknown);
         return Verdict::Flood(kind);
     };
-    let target = snapshot.port(hit.port).filter(|target| {
-        target.bridge == port.bridge
-            && (hit.kind != EntryKind::Learned || target.epoch == hit.epoch)
-    });
-    let Some(target) = target else {
-        // Learned before its port was flushed, or its port has left: nobody's address.
-        recorder.note(|| Step::Unknown);
-        return Verdict::Flood(kind);
-    };
-    if R::LIVE {
-        bridge.fdb.note_use(hit, now_s);
-    }
     recorder.note(|| Step::Known {
         port: hit.port,
         kind: hit.kind,
@@ -47,6 +38,15 @@ pub fn decide<R: Recorder>(
         Ok(egress) => Verdict::Forward(egress),
         Err(reason) => Verdict::Drop(reason),
     }
+}
+
+/// The port of a found address, if the entry still counts.
+#[inline]
+fn live_target<'s>(hit: Hit, from: &PortView, snapshot: &'s Snapshot) -> Option<&'s PortView> {
+    snapshot.port(hit.port).filter(|target| {
+        target.bridge == from.bridge
+            && (hit.kind != EntryKind::Learned || target.epoch == hit.epoch)
+    })
 }
 
 /// Whether a frame from `ingress` may leave by `target`, and how (Linux `should_deliver`; the MTU is

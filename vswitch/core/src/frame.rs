@@ -195,32 +195,60 @@ impl VnetHdr {
 /// The rewritten start of a frame to send: addresses and at most two tags.
 #[derive(Clone, Copy, Debug)]
 pub struct TxHeader {
-    bytes: [u8; Self::MAX],
+    bytes: [u8; Self::ROOM],
     len: u8,
+}
+
+/// A tag as the wire has it, in the low four bytes.
+#[inline]
+fn word(tag: Tag) -> u64 {
+    let [a, b] = tag.tpid.ether_type().to_be_bytes();
+    let [c, d] = tag.tci.0.to_be_bytes();
+    u32::from_le_bytes([a, b, c, d]).into()
 }
 
 impl TxHeader {
     /// Two addresses and two tags, and room for an EtherType: 22 bytes.
     pub const MAX: usize = ADDRESSES_LEN + 2 * Tag::LEN + 2;
+    /// Whole words of memory.
+    const ROOM: usize = 24;
 
-    /// The two addresses.
+    /// The two addresses, then the tags in the order of the wire.
     #[inline]
     #[must_use]
-    pub const fn new(addresses: &[u8; ADDRESSES_LEN]) -> Self {
-        let mut bytes = [0; Self::MAX];
-        let mut i = 0;
-        while i < ADDRESSES_LEN {
-            bytes[i] = addresses[i];
-            i += 1;
-        }
-        Self { bytes, len: 12 }
+    pub fn with_tags(
+        addresses: &[u8; ADDRESSES_LEN],
+        outer: Option<Tag>,
+        inner: Option<Tag>,
+    ) -> Self {
+        // Put together in registers and written in whole words: bytes written one by one and read back
+        // in words would make the processor wait for each header.
+        let [a, b, c, d, e, f, g, h, i, j, k, l] = *addresses;
+        let first = u64::from_le_bytes([a, b, c, d, e, f, g, h]);
+        let second = u64::from(u32::from_le_bytes([i, j, k, l]));
+        let (second, third, len) = match (outer, inner) {
+            (None, None) => (second, 0, 12),
+            (Some(tag), None) | (None, Some(tag)) => (second | word(tag) << 32, 0, 16),
+            (Some(outer), Some(inner)) => (second | word(outer) << 32, word(inner), 20),
+        };
+        let mut bytes = [0; Self::ROOM];
+        bytes[..8].copy_from_slice(&first.to_le_bytes());
+        bytes[8..16].copy_from_slice(&second.to_le_bytes());
+        bytes[16..].copy_from_slice(&third.to_le_bytes());
+        Self { bytes, len }
+    }
+
+    /// The two addresses alone.
+    #[inline]
+    #[must_use]
+    pub fn new(addresses: &[u8; ADDRESSES_LEN]) -> Self {
+        Self::with_tags(addresses, None, None)
     }
 
     /// Appends a tag.
     ///
     /// # Panics
     /// With a third tag: the passes push at most two.
-    #[inline]
     pub fn push_tag(&mut self, tag: Tag) {
         let at = usize::from(self.len);
         self.bytes[at..at + 2].copy_from_slice(&tag.tpid.ether_type().to_be_bytes());
@@ -253,6 +281,74 @@ impl TxFrame<'_> {
     #[must_use]
     pub fn wire_len(&self) -> usize {
         self.header.as_slice().len() + self.rest.len()
+    }
+}
+
+/// Frames to send by one port, in order: at most [`BATCH_MAX`], by their number among the frames that
+/// were composed for the whole batch. So a flood to many ports composes a frame once, and each port's
+/// list costs a byte a frame.
+#[derive(Clone, Copy, Debug)]
+pub struct TxList<'a> {
+    frames: &'a [TxFrame<'a>],
+    order: &'a [u8],
+}
+
+/// The order of [`TxList::all`].
+static IN_ORDER: [u8; BATCH_MAX] = {
+    let mut order = [0; BATCH_MAX];
+    let mut i = 0;
+    while i < BATCH_MAX {
+        #[expect(clippy::cast_possible_truncation, reason = "64 numbers")]
+        let number = i as u8;
+        order[i] = number;
+        i += 1;
+    }
+    order
+};
+
+impl<'a> TxList<'a> {
+    /// The frames with those numbers.
+    ///
+    /// # Panics
+    /// When there are more than [`BATCH_MAX`]; [`Self::iter`] when a number names no frame.
+    #[inline]
+    #[must_use]
+    pub fn new(frames: &'a [TxFrame<'a>], order: &'a [u8]) -> Self {
+        assert!(order.len() <= BATCH_MAX, "a list holds one batch at most");
+        Self { frames, order }
+    }
+
+    /// All of `frames`, in their order.
+    ///
+    /// # Panics
+    /// When there are more than [`BATCH_MAX`].
+    #[inline]
+    #[must_use]
+    pub fn all(frames: &'a [TxFrame<'a>]) -> Self {
+        Self::new(frames, &IN_ORDER[..frames.len()])
+    }
+
+    /// How many.
+    #[inline]
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.order.len()
+    }
+
+    /// Whether there are none.
+    #[inline]
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.order.is_empty()
+    }
+
+    /// The frames, in the order in which they leave.
+    #[inline]
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &'a TxFrame<'a>> + use<'a> {
+        let frames = self.frames;
+        self.order
+            .iter()
+            .map(move |number| &frames[usize::from(*number)])
     }
 }
 
@@ -316,15 +412,30 @@ mod tests {
 
     #[test]
     fn a_header_holds_two_tags() {
-        let mut header = TxHeader::new(&[7; 12]);
-        header.push_tag(Tag {
+        let outer = Tag {
             tpid: Tpid::Dot1q,
             tci: Tci(100),
-        });
-        header.push_tag(Tag {
+        };
+        let inner = Tag {
             tpid: Tpid::Dot1ad,
             tci: Tci(5),
-        });
+        };
+        let addresses = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12];
+        for tags in [
+            [None, None],
+            [Some(outer), None],
+            [None, Some(inner)],
+            [Some(outer), Some(inner)],
+        ] {
+            let mut appended = TxHeader::new(&addresses);
+            tags.into_iter()
+                .flatten()
+                .for_each(|tag| appended.push_tag(tag));
+            let header = TxHeader::with_tags(&addresses, tags[0], tags[1]);
+            assert_eq!(header.as_slice(), appended.as_slice());
+            assert_eq!(header.as_slice()[..12], addresses);
+        }
+        let header = TxHeader::with_tags(&addresses, Some(outer), Some(inner));
         assert_eq!(header.as_slice()[12..], [0x81, 0, 0, 100, 0x88, 0xa8, 0, 5]);
     }
 }

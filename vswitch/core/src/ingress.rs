@@ -8,7 +8,7 @@ use crate::frame::Frame;
 use crate::snapshot::{AcceptFrames, BpduPolicy, BridgeView, PortState, PortView};
 use crate::verdict::{DropReason, PuntReason, Verdict};
 use vswitch_base::ether::{ADDRESSES_LEN, HEADER_LEN, InBandTag};
-use vswitch_base::{EtherView, MacAddr, Tag, Tci, Tpid, Vid};
+use vswitch_base::{EtherView, MacWord, Tag, Tci, Tpid, Vid};
 
 /// The rest begins after the addresses where no in-band tag was taken out.
 const UNTAGGED_CUT: u8 = 12;
@@ -19,9 +19,9 @@ const _: () = assert!(UNTAGGED_CUT as usize == ADDRESSES_LEN && TAG_LEN as usize
 #[derive(Clone, Copy, Debug)]
 pub struct Classified {
     /// Destination.
-    pub dst: MacAddr,
+    pub dst: MacWord,
     /// Source.
-    pub src: MacAddr,
+    pub src: MacWord,
     /// The VLAN; `None` when the bridge does not filter VLANs, or nothing was classified.
     pub vid: Option<Vid>,
     /// Priority and drop eligibility for a tag on the way out.
@@ -37,83 +37,83 @@ pub struct Classified {
 }
 
 impl Classified {
-    fn new(view: &EtherView<'_>) -> Self {
-        Self {
-            dst: view.dst(),
-            src: view.src(),
-            vid: None,
-            tci: Tci(0),
-            inner: None,
-            cut: UNTAGGED_CUT,
-            learnable: false,
-            verdict: None,
-        }
-    }
+    /// Of no frame yet.
+    pub(crate) const NEW: Self = Self {
+        dst: MacWord::ZERO,
+        src: MacWord::ZERO,
+        vid: None,
+        tci: Tci(0),
+        inner: None,
+        cut: UNTAGGED_CUT,
+        learnable: false,
+        verdict: None,
+    };
 
-    fn nothing(reason: DropReason) -> Self {
-        Self {
-            dst: MacAddr::ZERO,
-            src: MacAddr::ZERO,
-            vid: None,
-            tci: Tci(0),
-            inner: None,
-            cut: UNTAGGED_CUT,
-            learnable: false,
-            verdict: Some(Verdict::Drop(reason)),
-        }
-    }
-
-    fn dropped(mut self, reason: DropReason) -> Self {
+    fn drop(&mut self, reason: DropReason) {
         self.verdict = Some(Verdict::Drop(reason));
-        self
     }
 }
 
 /// Classifies one frame that came in by `port` of `bridge`.
-#[inline]
 #[must_use]
 pub fn classify(frame: &Frame<'_>, port: &PortView, bridge: &BridgeView) -> Classified {
+    let mut class = Classified::NEW;
+    classify_into(&mut class, frame, port, bridge);
+    class
+}
+
+/// As [`classify`], into a place that holds [`Classified::NEW`]: field by field, since a copy of the
+/// whole would wait for the fields just written.
+#[inline]
+pub(crate) fn classify_into(
+    class: &mut Classified,
+    frame: &Frame<'_>,
+    port: &PortView,
+    bridge: &BridgeView,
+) {
     // Step 1: sanity.
     let Some(view) = EtherView::new(frame.bytes) else {
-        return Classified::nothing(DropReason::Runt);
+        return class.drop(DropReason::Runt);
     };
-    let class = Classified::new(&view);
-    if !class.src.is_valid_source() {
-        return class.dropped(DropReason::SourceInvalid);
+    let (dst, src) = (view.dst().word(), view.src().word());
+    class.dst = dst;
+    class.src = src;
+    if !src.is_valid_source() {
+        return class.drop(DropReason::SourceInvalid);
     }
     if (frame.offload.needs_csum() || frame.offload.is_gso())
         && !frame.offload.is_plausible(frame.bytes.len())
     {
-        return class.dropped(DropReason::BadOffload);
+        return class.drop(DropReason::BadOffload);
     }
     // Step 3: link-local group addresses never get further by themselves. (Step 2, the tag, is read
     // where it is used: nothing before depends on it.)
-    if let Some(last) = class.dst.reserved_group()
+    if let Some(last) = dst.reserved_group()
         && let Some(verdict) = reserved(last, frame.stripped.is_some(), port)
     {
-        return link_local(frame, &view, class, port, bridge, verdict);
+        return link_local(class, frame, &view, port, bridge, verdict);
     }
     // Step 4: the port's state. A learning port goes on; pass 3 ends it there.
     match port.state {
-        PortState::Disabled | PortState::Blocking => class.dropped(DropReason::PortBlocked),
-        PortState::Learning | PortState::Forwarding => into_vlan(frame, &view, class, port, bridge),
+        PortState::Disabled | PortState::Blocking => class.drop(DropReason::PortBlocked),
+        PortState::Learning | PortState::Forwarding => into_vlan(class, frame, &view, port, bridge),
     }
 }
 
 /// Steps 2 and 5: the tag, and the VLAN rules.
 #[inline]
 fn into_vlan(
+    class: &mut Classified,
     frame: &Frame<'_>,
     view: &EtherView<'_>,
-    mut class: Classified,
     port: &PortView,
     bridge: &BridgeView,
-) -> Classified {
-    class.learnable = true;
+) {
     if !bridge.vlan_filtering {
         // Tags are payload: one that was taken off goes back.
         class.inner = frame.stripped;
-        return class;
+        class.learnable = true;
+        return;
     }
     let tci = match (frame.stripped, view.tag()) {
         (
@@ -134,15 +134,11 @@ fn into_vlan(
             let start = usize::from(frame.offload.csum_start);
             if frame.offload.needs_csum() && start < HEADER_LEN + Tag::LEN {
                 // It would point into the header once the tag is taken out.
-                class.learnable = false;
-                return class.dropped(DropReason::BadOffload);
+                return class.drop(DropReason::BadOffload);
             }
             Some(tci)
         }
-        (None, InBandTag::Truncated) => {
-            class.learnable = false;
-            return class.dropped(DropReason::TagTruncated);
-        }
+        (None, InBandTag::Truncated) => return class.drop(DropReason::TagTruncated),
         // A service tag is payload to a customer bridge.
         (stripped, _) => {
             class.inner = stripped;
@@ -153,12 +149,9 @@ fn into_vlan(
         Ok(vid) => {
             class.vid = Some(vid);
             class.tci = tci.unwrap_or_default().with_vid(vid);
-            class
+            class.learnable = true;
         }
-        Err(reason) => {
-            class.learnable = false;
-            class.dropped(reason)
-        }
+        Err(reason) => class.drop(reason),
     }
 }
 
@@ -208,29 +201,21 @@ fn reserved(last: u8, tagged: bool, port: &PortView) -> Option<Verdict> {
 /// rules admit it (Linux without `no_linklocal_learn`). MAC control teaches nothing.
 #[cold]
 fn link_local(
+    class: &mut Classified,
     frame: &Frame<'_>,
     view: &EtherView<'_>,
-    class: Classified,
     port: &PortView,
     bridge: &BridgeView,
     verdict: Verdict,
-) -> Classified {
-    let settled = Classified {
-        verdict: Some(verdict),
-        ..class
-    };
+) {
     let teaches = verdict != Verdict::Drop(DropReason::MacControl)
         && matches!(port.state, PortState::Learning | PortState::Forwarding);
-    if !teaches {
-        return settled;
-    }
-    let judged = into_vlan(frame, view, class, port, bridge);
-    if judged.verdict.is_some() {
-        settled
-    } else {
-        Classified {
-            verdict: Some(verdict),
-            ..judged
+    if teaches {
+        let untouched = *class;
+        into_vlan(class, frame, view, port, bridge);
+        if class.verdict.is_some() {
+            *class = untouched;
         }
     }
+    class.verdict = Some(verdict);
 }

@@ -1,6 +1,7 @@
 //! The forwarding core: frames in, verdicts out; no system calls, no clock.
 //!
-//! The life of a batch: a [`worker`] asks a [`port::PortRx`] for frames ([`frame`]), [`ingress`]
+//! The life of a batch: a [`worker`] asks a [`port::PortRx`] for frames ([`frame`]) and takes them
+//! through the passes: [`ingress`]
 //! classifies them into VLANs and turns away what may not enter, [`learn`] takes source addresses into
 //! the bridge's [`fdb`], [`forward`] finds where each goes ([`verdict`]), [`egress`] stages copies per
 //! port and hands them to a [`port::PortTx`], finishing checksums and segments ([`offload`]) where the
@@ -20,6 +21,7 @@ pub mod ingress;
 pub mod learn;
 pub mod mailbox;
 pub mod offload;
+mod passes;
 pub mod port;
 pub mod punt;
 pub mod snapshot;

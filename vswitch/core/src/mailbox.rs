@@ -16,10 +16,13 @@
 //! **Waking.** Posting to a worker that sleeps would go unnoticed until the next frame; whoever posts
 //! wakes it (the daemon's eventfd).
 
+#[cfg(all(test, shuttle))]
+mod schedule;
+
 use crate::counters::PortCounters;
 use crate::port::{PortRx, PortTx};
 use crate::snapshot::Snapshot;
-use crate::sync::{Arc, AtomicU64, Fifo, Ordering};
+use crate::sync::{Arc, AtomicU64, Fifo, Ordering, mutant, preempt};
 use crossbeam::utils::CachePadded;
 use vswitch_base::{Generation, PortIndex};
 
@@ -129,6 +132,7 @@ impl MailboxRx {
     /// Announces that `generation` is in use and nothing older is.
     pub fn observe(&self, generation: Generation) {
         self.0.observed.store(generation.0, Ordering::Release);
+        preempt();
     }
 
     /// Hands something back.
@@ -170,13 +174,20 @@ impl Publisher {
 
     /// The newest generation that all workers use; frees snapshots older than it.
     pub fn collect(&mut self) -> Generation {
-        let observed = self
-            .workers
-            .iter()
-            .map(MailboxTx::observed)
-            .min()
-            .unwrap_or_default();
-        while self.kept.front().is_some_and(|s| s.generation < observed) {
+        let all = self.workers.iter().map(MailboxTx::observed);
+        let passed_by_all = if mutant("free_at_the_first_to_pass") {
+            all.max()
+        } else {
+            all.min()
+        };
+        let observed = passed_by_all.unwrap_or_default();
+        // What has just been observed is in use: only what is older goes.
+        let free = if mutant("free_in_use") {
+            observed.next()
+        } else {
+            observed
+        };
+        while self.kept.front().is_some_and(|s| s.generation < free) {
             self.kept.pop_front();
         }
         observed

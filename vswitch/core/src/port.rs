@@ -17,7 +17,7 @@
 //! MTU here always means the payload after the Ethernet header, without tags: a port of MTU 1500 takes
 //! frames of 1,514 bytes, and of 1,518 with a tag.
 
-use crate::frame::{FrameBatch, TxFrame};
+use crate::frame::{FrameBatch, TxList};
 use std::fmt::Debug;
 use std::io;
 use std::os::fd::RawFd;
@@ -56,7 +56,7 @@ pub struct RxLosses {
 /// One worker's way to send on a port.
 pub trait PortTx: Send + Debug {
     /// Sends `frames` in order, as far as the device takes them.
-    fn send(&mut self, frames: &[TxFrame<'_>]) -> TxReport;
+    fn send(&mut self, frames: TxList<'_>) -> TxReport;
 
     /// What may be left to the device.
     fn caps(&self) -> TxCaps;

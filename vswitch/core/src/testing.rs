@@ -5,7 +5,7 @@
 
 use crate::counters::{PortCounters, PortTotals};
 use crate::fdb::Fdb;
-use crate::frame::{Frame, FrameBatch, TxFrame, VnetHdr};
+use crate::frame::{Frame, FrameBatch, TxList, VnetHdr};
 use crate::mailbox::{MailboxTx, Publisher, WorkerCommand, mailbox};
 use crate::port::{PortRx, PortTx, TxCaps, TxReport};
 use crate::snapshot::{BridgeSpec, PortView, Snapshot, SnapshotBuilder};
@@ -169,10 +169,10 @@ struct MemTx {
 }
 
 impl PortTx for MemTx {
-    fn send(&mut self, frames: &[TxFrame<'_>]) -> TxReport {
+    fn send(&mut self, frames: TxList<'_>) -> TxReport {
         let mut wire = self.port.wire();
         let mut report = TxReport::default();
-        for frame in frames {
+        for frame in frames.iter() {
             if wire.from_switch.len() >= wire.room {
                 report.full += 1;
                 continue;

@@ -5,7 +5,7 @@
 //! `frames in = forwarded + Σ ingress drops + Σ punts`, and every copy made for a port is either sent
 //! by it or counted under one of its egress reasons (N-17).
 
-use vswitch_base::{MacAddr, PortIndex};
+use vswitch_base::{MacWord, PortIndex};
 
 macro_rules! closed_set {
     (
@@ -52,6 +52,8 @@ closed_set! {
     DropReason {
         /// Fewer than 14 bytes.
         Runt = ("runt", "shorter than an Ethernet header"),
+        /// The kernel dropped it before we saw it.
+        RxRingFull = ("rx-ring-full", "the receive ring was full: the worker was too slow, or waited for a core"),
         /// The receive slot was too small for the frame.
         RxTruncated = ("rx-truncated", "longer than the receive slot of the port; was the MTU raised underneath?"),
         /// The sender's offload header contradicts the frame.
@@ -143,7 +145,7 @@ impl FloodClass {
     /// The class of a destination that was not found.
     #[inline]
     #[must_use]
-    pub const fn of(dst: MacAddr) -> Self {
+    pub const fn of(dst: MacWord) -> Self {
         if dst.is_broadcast() {
             Self::Broadcast
         } else if dst.is_multicast() {

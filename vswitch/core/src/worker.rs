@@ -6,20 +6,16 @@
 
 use crate::capture::CaptureTap;
 use crate::counters::PortCounters;
-use crate::egress::{Staging, TxSlot, count_vlan_in};
-use crate::explain::Live;
-use crate::forward;
-use crate::frame::{BATCH_MAX, FrameBatch};
-use crate::ingress::{Classified, classify};
-use crate::learn;
+use crate::egress::{Staging, TxSlot};
+use crate::frame::FrameBatch;
 use crate::mailbox::{MailboxRx, Retired, WorkerCommand};
 use crate::offload::Finisher;
+use crate::passes::{Classes, Passes};
 use crate::port::{PortRx, RxLosses};
 use crate::punt::PuntQueue;
 use crate::snapshot::Snapshot;
-use crate::sync::{Arc, Fifo};
-use crate::verdict::{DropReason, Verdict};
-use arrayvec::ArrayVec;
+use crate::sync::{Arc, Fifo, mutant};
+use crate::verdict::DropReason;
 use std::os::fd::RawFd;
 use vswitch_base::{Instant, PortIndex};
 
@@ -57,11 +53,16 @@ impl Outbox {
     }
 }
 
+/// Breaths with frames since the last rest that make a queue hot.
+const HOT_BREATHS: u32 = 32;
+
 #[derive(Debug)]
 struct Queue {
     port: PortIndex,
     rx: Box<dyn PortRx>,
     failed: bool,
+    /// Breaths with frames since the last rest.
+    lively: u32,
 }
 
 /// See the module.
@@ -71,6 +72,7 @@ pub struct Worker {
     outbox: Arc<Outbox>,
     snapshot: Arc<Snapshot>,
     queues: Vec<Queue>,
+    hot: Vec<RawFd>,
     slots: Vec<Option<TxSlot>>,
     taps: Vec<Option<Arc<CaptureTap>>>,
     tapped: bool,
@@ -93,6 +95,7 @@ impl Worker {
             outbox,
             snapshot: Arc::default(),
             queues: Vec::new(),
+            hot: Vec::new(),
             slots: Vec::new(),
             taps: Vec::new(),
             tapped: false,
@@ -140,20 +143,35 @@ impl Worker {
             .filter_map(|q| q.rx.ready_fd())
     }
 
+    /// Descriptors of queues that became hot since the last call: they have had frames again and again
+    /// since the last [`Self::rest`], so nobody waits for them now. Whoever waits on descriptors can
+    /// leave these out until then, which spares the kernel a notification for every frame.
+    pub fn take_hot(&mut self) -> impl Iterator<Item = RawFd> + '_ {
+        self.hot.drain(..)
+    }
+
+    /// The caller is about to sleep: no queue is hot any more.
+    pub fn rest(&mut self) {
+        self.hot.clear();
+        for queue in &mut self.queues {
+            queue.lively = 0;
+        }
+    }
+
     /// Receive losses of each queue since the last call. Makes system calls: once a second is enough.
     pub fn collect_losses(&mut self) {
         for queue in &mut self.queues {
             let RxLosses {
-                ring_full: _,
+                ring_full,
                 truncated,
             } = queue.rx.take_losses();
-            let slot = self.slots.get(queue.port.index()).and_then(Option::as_ref);
-            if let (Some(slot), 1..) = (slot, truncated) {
-                slot.counters.frames_in.add(truncated);
-                slot.counters
-                    .dropped(DropReason::RxTruncated)
-                    .add(truncated);
-            }
+            let Some(Some(slot)) = self.slots.get(queue.port.index()) else {
+                continue;
+            };
+            let counters = &slot.counters;
+            counters.frames_in.add(ring_full + truncated);
+            counters.dropped(DropReason::RxRingFull).add(ring_full);
+            counters.dropped(DropReason::RxTruncated).add(truncated);
         }
     }
 
@@ -186,7 +204,8 @@ impl Worker {
                 ingress,
                 now,
             };
-            let classes = passes.run(&batch);
+            let mut classes = Classes::new();
+            passes.run(&batch, &mut classes);
             let snapshot = &self.snapshot;
             let taps = if self.tapped {
                 Some((&self.taps[..], now))
@@ -206,6 +225,12 @@ impl Worker {
         drop(batch);
         let queue = &mut self.queues[index];
         queue.rx.release();
+        if frames > 0 {
+            queue.lively = queue.lively.saturating_add(1);
+            if queue.lively == HOT_BREATHS {
+                self.hot.extend(queue.rx.ready_fd());
+            }
+        }
         if let Err(error) = outcome {
             queue.failed = true;
             self.queues_changed = true;
@@ -231,6 +256,9 @@ impl Worker {
                 self.staging.grow(snapshot.port_slots());
                 let generation = snapshot.generation;
                 // Replace first, then announce: whoever sees the number may free what came before.
+                if mutant("announce_first") {
+                    self.mailbox.observe(generation);
+                }
                 self.snapshot = snapshot;
                 self.mailbox.observe(generation);
             }
@@ -239,7 +267,9 @@ impl Worker {
                     port,
                     rx,
                     failed: false,
+                    lively: 0,
                 });
+                self.hot.reserve(self.queues.len());
                 self.queues_changed = true;
             }
             WorkerCommand::RemoveQueues { port } => {
@@ -283,113 +313,4 @@ fn drop_unknown(lost: &PortCounters, batch: &FrameBatch<'_>) -> usize {
     lost.frames_in.add(batch.len() as u64);
     lost.dropped(DropReason::NoBridge).add(batch.len() as u64);
     batch.len()
-}
-
-/// Passes 1 to 3 and the staging of pass 4 over the batch of one port.
-struct Passes<'p> {
-    snapshot: &'p Snapshot,
-    outbox: &'p Outbox,
-    staging: &'p mut Staging,
-    counters: &'p PortCounters,
-    tap: Option<&'p CaptureTap>,
-    ingress: PortIndex,
-    now: Instant,
-}
-
-impl Passes<'_> {
-    fn run(&mut self, batch: &FrameBatch<'_>) -> ArrayVec<Classified, BATCH_MAX> {
-        let mut classes: ArrayVec<Classified, BATCH_MAX> = ArrayVec::new();
-        let bytes: usize = batch.iter().map(crate::frame::Frame::wire_len).sum();
-        self.counters.frames_in.add(batch.len() as u64);
-        self.counters.bytes_in.add(bytes as u64);
-        let Some((logical, port, _, bridge)) = forward::entrance(self.snapshot, self.ingress)
-        else {
-            self.counters
-                .dropped(DropReason::NoBridge)
-                .add(batch.len() as u64);
-            for frame in batch {
-                self.capture(frame, Some(DropReason::NoBridge));
-            }
-            return classes;
-        };
-        let now_s = self.now.as_secs_u32();
-        for frame in batch {
-            let class = classify(frame, port, bridge);
-            if class.learnable {
-                count_vlan_in(self.counters, class.vid, frame.wire_len());
-            }
-            classes.push(class);
-        }
-        for class in &mut classes {
-            learn::learn(
-                class,
-                logical,
-                port,
-                bridge,
-                self.snapshot,
-                now_s,
-                &mut Live,
-            );
-        }
-        let mut forwarded = 0;
-        for (i, (class, frame)) in classes.iter().zip(batch).enumerate() {
-            let verdict = class.verdict.unwrap_or_else(|| {
-                forward::decide(
-                    class,
-                    logical,
-                    port,
-                    bridge,
-                    self.snapshot,
-                    now_s,
-                    &mut Live,
-                )
-            });
-            let dropped = match verdict {
-                Verdict::Forward(egress) => {
-                    self.staging.push(i, egress);
-                    self.counters.copies_from.add(1);
-                    forwarded += 1;
-                    None
-                }
-                Verdict::Flood(kind) => {
-                    let mut copies = 0;
-                    for flood in bridge.flood_ports(class.vid) {
-                        if forward::floods_to(flood, kind, logical, port) {
-                            self.staging.push(i, flood.egress);
-                            copies += 1;
-                        }
-                    }
-                    self.counters.copies_from.add(copies);
-                    forwarded += u64::from(copies > 0);
-                    (copies == 0).then_some(DropReason::NoEgress)
-                }
-                Verdict::Punt(reason) => {
-                    if self
-                        .outbox
-                        .punts
-                        .offer(self.ingress, reason, self.now, frame.bytes)
-                    {
-                        self.counters.punted(reason).add(1);
-                        None
-                    } else {
-                        Some(DropReason::PuntQueueFull)
-                    }
-                }
-                Verdict::Drop(reason) => Some(reason),
-            };
-            if let Some(reason) = dropped {
-                self.counters.dropped(reason).add(1);
-            }
-            self.capture(frame, dropped);
-        }
-        self.counters.frames_forwarded.add(forwarded);
-        classes
-    }
-
-    #[inline]
-    fn capture(&self, frame: &crate::frame::Frame<'_>, dropped: Option<DropReason>) {
-        if let Some(tap) = self.tap {
-            tap.note_in(self.ingress, self.now, frame, dropped);
-        }
-    }
 }

@@ -11,6 +11,7 @@ mod effects;
 mod engine;
 mod files;
 mod links;
+mod patience;
 mod server;
 mod signals;
 mod wires;

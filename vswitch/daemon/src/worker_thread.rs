@@ -1,11 +1,13 @@
 //! A forwarding thread: wait, breathe, wait.
 //!
-//! [`run`] calls [`Worker::poll`] for as long as frames come, keeps looking for `spin` after the last one
-//! (a reply usually follows within microseconds), then sleeps in epoll until a queue is readable or a
-//! command wakes it. It is the only caller of its worker, reads the clock once a breath, and touches the
+//! [`run`] calls [`Worker::poll`] for as long as frames come, keeps looking for a while after the last one
+//! where that pays (`patience.rs`), then sleeps in epoll until a queue is readable or a
+//! command wakes it. A queue that is busy all the time is taken off the epoll set until then: the kernel
+//! would notify the set of every frame, at the sender's cost. It is the only caller of its worker, reads the clock once a breath, and touches the
 //! control thread only through queues and one wake-up when there is something for it.
 
 use crate::clock::Clock;
+use crate::patience::Patience;
 use std::io;
 use std::os::fd::RawFd;
 use std::sync::Arc;
@@ -67,7 +69,11 @@ pub(crate) fn run(
         u64::try_from(waiting.spin.as_nanos()).unwrap_or(u64::MAX),
     );
     let (mut last_frame, mut last_losses) = (begun, begun);
+    let mut patience = Patience::new(spin);
+    let mut paused = false;
     let mut watched = Vec::new();
+    // Of those, the hot ones that the poller does not watch now.
+    let mut unwatched = Vec::new();
     loop {
         let now = clock.now();
         let frames = worker.poll(now);
@@ -75,17 +81,14 @@ pub(crate) fn run(
             return Ok(());
         }
         if worker.take_queues_changed() {
+            worker.rest();
+            unwatched.clear();
             watch(&poller, &mut watched, worker.ready_fds());
+            unwatched.reserve(watched.len());
             stats.queues.store(watched.len() as u64, Ordering::Relaxed);
         }
         if worker.take_progressed() || !outbox.is_empty() {
             control.wake();
-        }
-        if frames > 0 {
-            last_frame = now;
-            add(&stats.batches, 1);
-            add(&stats.frames, frames as u64);
-            continue;
         }
         if now.saturating_since(last_losses) >= vswitch_base::Duration::from_secs(1) {
             last_losses = now;
@@ -94,13 +97,36 @@ pub(crate) fn run(
                 .alive_ns
                 .store((now - begun).as_nanos(), Ordering::Relaxed);
         }
+        if frames > 0 {
+            if paused {
+                patience.note(now.saturating_since(last_frame));
+                paused = false;
+            }
+            last_frame = now;
+            add(&stats.batches, 1);
+            add(&stats.frames, frames as u64);
+            for fd in worker.take_hot() {
+                if poller.remove_raw(fd).is_ok() {
+                    unwatched.push(fd);
+                }
+            }
+            continue;
+        }
+        paused = true;
         let sleep = match waiting.mode {
             PollMode::Busy => false,
             PollMode::Sleep => true,
-            // A clock that stands never reaches the end of the spin.
-            PollMode::Adaptive => clock.is_stopped() || now.saturating_since(last_frame) >= spin,
+            // A clock that stands never reaches the end of looking.
+            PollMode::Adaptive => {
+                clock.is_stopped() || !patience.looks_on(now.saturating_since(last_frame))
+            }
         };
         if sleep {
+            worker.rest();
+            // Readiness is a level: a frame that came meanwhile ends the wait at once.
+            for fd in unwatched.drain(..) {
+                add_to(&poller, fd);
+            }
             poller.wait(Some(NAP), |_| {})?;
             note_nap(stats, now, clock.now());
         } else {
@@ -119,9 +145,13 @@ fn watch(poller: &Poller, watched: &mut Vec<RawFd>, fds: impl Iterator<Item = Ra
     }
     watched.extend(fds);
     for fd in watched {
-        if let Err(error) = poller.add_raw(*fd, 0) {
-            tracing::warn!(fd, %error, "cannot wait on a queue: it is looked at once a second");
-        }
+        add_to(poller, *fd);
+    }
+}
+
+fn add_to(poller: &Poller, fd: RawFd) {
+    if let Err(error) = poller.add_raw(fd, 0) {
+        tracing::warn!(fd, %error, "cannot wait on a queue: it is looked at once a second");
     }
 }
 

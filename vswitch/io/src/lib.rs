@@ -6,6 +6,8 @@
 //! - [`link`] and [`addr`] change devices and their addresses; [`LinkMonitor`] tells what changed.
 //! - [`Poller`] is a worker's way to sleep; [`pcap`] writes captures; [`NetNs`] is a network namespace.
 //!
+//! - `wire`, with feature `testing`, is the far end of a cable: what tests and benches send and count with.
+//!
 //! Workers touch only the queues and the poller, which never block and do not allocate; everything else
 //! is for the effects thread, but the monitor, which is the control loop's. `unsafe` is in `sys` alone.
 
@@ -23,6 +25,8 @@ mod port;
 mod sys;
 mod sysctl;
 pub mod tap;
+#[cfg(feature = "testing")]
+pub mod wire;
 
 pub use addr::IpPrefix;
 pub use af_packet::{RING_SLOTS, SLOT_BYTES};

@@ -4,7 +4,9 @@ mod support;
 
 use std::process::Command;
 use std::time::Duration;
-use support::{SENT_ONE, SRC, frame, in_namespace, ours, receive, receive_for, send, take};
+use support::{
+    SENT_ONE, SRC, frame, in_namespace, ours, receive, receive_for, send, send_all, take,
+};
 use support::{tx_frame, until, veth};
 use vswitch_core::frame::VnetHdr;
 use vswitch_io::{
@@ -71,7 +73,7 @@ fn a_device_is_given_back_as_it_was_found() {
             "{rules}"
         );
         assert_eq!(opened.facts.mtu, 9000);
-        assert_eq!(opened.facts.memory_bytes / (1 << 20), 4);
+        assert_eq!(opened.facts.memory_bytes / (1 << 20), 8);
 
         // What a restart after a crash knows wins over what it finds.
         let before = opened.keep.before().expect("a nic").clone();
@@ -285,7 +287,10 @@ fn a_device_that_vanishes_is_told_and_can_come_back() {
                 .raw_os_error(),
             Some(19)
         );
-        let report = port.tx[0].send(&[tx_frame(&frame(60, 1), VnetHdr::NONE); 3]);
+        let report = send_all(
+            &mut *port.tx[0],
+            &[tx_frame(&frame(60, 1), VnetHdr::NONE); 3],
+        );
         assert_eq!((report.sent, report.errors), (0, 3));
         assert_ne!(report.last_errno, 0);
         port.keep.close().expect("nothing to give back");

@@ -3,7 +3,9 @@
 mod support;
 
 use std::time::Duration;
-use support::{DST, SENT_ONE, SRC, frame, in_namespace, receive, receive_for, send, take};
+use support::{
+    DST, SENT_ONE, SRC, frame, in_namespace, receive, receive_for, send, send_all, take,
+};
 use support::{tx_frame, until, veth};
 use vswitch_base::{Tag, Tci, Tpid};
 use vswitch_core::frame::VnetHdr;
@@ -25,7 +27,7 @@ fn tags_come_out_of_band_and_leave_in_band() {
             tpid: Tpid::Dot1q,
             tci: Tci(0x6064),
         });
-        assert_eq!(a.tx[0].send(&[header]), SENT_ONE);
+        assert_eq!(send_all(&mut *a.tx[0], &[header]), SENT_ONE);
         let got = receive(&mut *b.rx[0], 1, |_| true);
         assert_eq!(got[0].tag, Some((0x8100, 0x6064)));
         assert_eq!(got[0].bytes, plain, "the bytes are those without the tag");
@@ -39,7 +41,7 @@ fn tags_come_out_of_band_and_leave_in_band() {
             tpid: Tpid::Dot1q,
             tci: Tci(8),
         });
-        assert_eq!(a.tx[0].send(&[double]), SENT_ONE);
+        assert_eq!(send_all(&mut *a.tx[0], &[double]), SENT_ONE);
         let got = receive(&mut *b.rx[0], 1, |_| true);
         assert_eq!(got[0].tag, Some((0x88a8, 7)));
         assert_eq!(got[0].bytes[12..18], [0x81, 0, 0, 8, 0x88, 0xb5]);
@@ -49,7 +51,7 @@ fn tags_come_out_of_band_and_leave_in_band() {
             tpid: Tpid::Dot1q,
             tci: Tci(0xa000),
         });
-        assert_eq!(a.tx[0].send(&[priority]), SENT_ONE);
+        assert_eq!(send_all(&mut *a.tx[0], &[priority]), SENT_ONE);
         assert_eq!(
             receive(&mut *b.rx[0], 1, |_| true)[0].tag,
             Some((0x8100, 0xa000))
@@ -109,7 +111,7 @@ fn a_segmentation_frame_passes_whole_with_its_header() {
             tpid: Tpid::Dot1q,
             tci: Tci(100),
         });
-        assert_eq!(a.tx[0].send(&[tagged]), SENT_ONE);
+        assert_eq!(send_all(&mut *a.tx[0], &[tagged]), SENT_ONE);
         let over_veth = receive(&mut *b.rx[0], 1, big);
         assert_eq!(over_veth[0].tag, Some((0x8100, 100)));
         assert_eq!(over_veth[0].bytes, bytes);
@@ -132,8 +134,12 @@ fn a_segmentation_frame_passes_whole_with_its_header() {
 fn the_ring_turns_three_hundred_times_without_changing_a_byte() {
     in_namespace(|| {
         veth("v0", "v1");
-        let (mut a, mut b) = (open("v0"), open("v1"));
-        let frames = 300 * vswitch_io::RING_SLOTS;
+        let spec = NicSpec {
+            ring_slots: 31,
+            ..NicSpec::new("v1")
+        };
+        let (mut a, mut b) = (open("v0"), open_nic(&spec).expect("open"));
+        let frames = 300 * 31;
         let mut seed = 0;
         while seed < frames {
             let burst: Vec<Vec<u8>> = (seed..(seed + 23).min(frames))
@@ -143,7 +149,7 @@ fn the_ring_turns_three_hundred_times_without_changing_a_byte() {
                 .iter()
                 .map(|bytes| tx_frame(bytes, VnetHdr::NONE))
                 .collect();
-            let report = a.tx[0].send(&out);
+            let report = send_all(&mut *a.tx[0], &out);
             assert_eq!(
                 (report.sent as usize, report.full, report.errors),
                 (burst.len(), 0, 0)
@@ -168,14 +174,19 @@ fn the_ring_turns_three_hundred_times_without_changing_a_byte() {
 fn a_full_ring_counts_its_losses_and_recovers() {
     in_namespace(|| {
         veth("v0", "v1");
-        let (mut a, mut b) = (open("v0"), open("v1"));
+        const SLOTS: usize = 62;
+        let spec = NicSpec {
+            ring_slots: 62,
+            ..NicSpec::new("v1")
+        };
+        let (mut a, mut b) = (open("v0"), open_nic(&spec).expect("open"));
         let burst: Vec<Vec<u8>> = (0..100).map(|seed| frame(100, seed)).collect();
         let out: Vec<_> = burst
             .iter()
             .map(|bytes| tx_frame(bytes, VnetHdr::NONE))
             .collect();
-        assert_eq!(a.tx[0].send(&out).sent, 100);
-        let lost = 100 - u64::from(vswitch_io::RING_SLOTS);
+        assert_eq!(send_all(&mut *a.tx[0], &out).sent, 100);
+        let lost = 100 - SLOTS as u64;
         let mut counted = 0;
         until("the losses", || {
             counted += b.rx[0].take_losses().ring_full;
@@ -186,7 +197,7 @@ fn a_full_ring_counts_its_losses_and_recovers() {
         b.rx[0].receive(&mut batch).expect("receive");
         let seen: Vec<Vec<u8>> = batch.iter().map(|frame| frame.bytes.to_vec()).collect();
         drop(batch);
-        assert_eq!(seen, burst[..vswitch_io::RING_SLOTS as usize]);
+        assert_eq!(seen, burst[..SLOTS]);
         assert_eq!(send(&mut *a.tx[0], &burst[80], VnetHdr::NONE), SENT_ONE);
         let mut batch = vswitch_core::frame::FrameBatch::new();
         b.rx[0].receive(&mut batch).expect("receive");
@@ -243,7 +254,7 @@ fn a_refused_frame_does_not_take_its_neighbours_with_it() {
             .iter()
             .map(|bytes| tx_frame(bytes, VnetHdr::NONE))
             .collect();
-        let report = a.tx[0].send(&out);
+        let report = send_all(&mut *a.tx[0], &out);
         assert_eq!((report.sent, report.full, report.errors), (3, 0, 2));
         assert_eq!(report.last_errno, 90, "EMSGSIZE");
         let got = receive(&mut *b.rx[0], 3, |_| true);
@@ -253,7 +264,7 @@ fn a_refused_frame_does_not_take_its_neighbours_with_it() {
         );
         // More than a batch in one call is sent all the same.
         let many: Vec<_> = std::iter::repeat_n(out[0], 150).collect();
-        assert_eq!(a.tx[0].send(&many).sent, 150);
+        assert_eq!(send_all(&mut *a.tx[0], &many).sent, 150);
     });
 }
 
@@ -305,7 +316,7 @@ fn a_full_device_queue_is_a_counted_drop() {
         let mut port = open("t0");
         let bytes = frame(100, 1);
         let frames: Vec<_> = std::iter::repeat_n(tx_frame(&bytes, VnetHdr::NONE), 3000).collect();
-        let report = port.tx[0].send(&frames);
+        let report = send_all(&mut *port.tx[0], &frames);
         assert_eq!(
             (report.sent + report.full, report.errors),
             (3000, 0),

@@ -6,7 +6,9 @@ use std::net::{Ipv4Addr, UdpSocket};
 use std::os::fd::AsFd;
 use std::process::Command;
 use std::time::Duration;
-use support::{SENT_ONE, frame, in_namespace, ours, receive, send, take, tx_frame, until, veth};
+use support::{
+    SENT_ONE, frame, in_namespace, ours, receive, send, send_all, take, tx_frame, until, veth,
+};
 use vswitch_base::MacAddr;
 use vswitch_core::frame::VnetHdr;
 use vswitch_io::{
@@ -47,14 +49,14 @@ fn frames_pass_both_ways_unchanged() {
                     .map(|i| frame(60 + (i as usize * 151 + round) % 1455, i))
                     .collect();
                 let out: Vec<_> = burst.iter().map(|b| tx_frame(b, VnetHdr::NONE)).collect();
-                let into_tap = behind.tx[0].send(&out);
+                let into_tap = send_all(&mut *behind.tx[0], &out);
                 assert_eq!((into_tap.sent, into_tap.full, into_tap.errors), (29, 0, 0));
                 let got = receive(&mut *tap.rx[0], 29, ours);
                 assert!(
                     got.iter().map(|f| &f.bytes).eq(&burst),
                     "{method:?} changed a frame in"
                 );
-                let out_of_tap = tap.tx[0].send(&out);
+                let out_of_tap = send_all(&mut *tap.tx[0], &out);
                 assert_eq!(
                     (out_of_tap.sent, out_of_tap.full, out_of_tap.errors),
                     (29, 0, 0)
@@ -68,7 +70,7 @@ fn frames_pass_both_ways_unchanged() {
             // A burst larger than a batch and than all buffers waits in the device.
             let burst: Vec<Vec<u8>> = (0..300).map(|i| frame(64, i)).collect();
             let out: Vec<_> = burst.iter().map(|b| tx_frame(b, VnetHdr::NONE)).collect();
-            assert_eq!(behind.tx[0].send(&out).sent, 300);
+            assert_eq!(send_all(&mut *behind.tx[0], &out).sent, 300);
             let got = receive(&mut *tap.rx[0], 300, ours);
             assert!(got.iter().map(|f| &f.bytes).eq(&burst));
         });
@@ -88,7 +90,7 @@ fn lent_buffers_are_not_used_again() {
             take(&mut *tap.rx[0]).expect("receive");
             let burst: Vec<Vec<u8>> = (0..200).map(|i| frame(1500, i)).collect();
             let out: Vec<_> = burst.iter().map(|b| tx_frame(b, VnetHdr::NONE)).collect();
-            assert_eq!(behind.tx[0].send(&out).sent, 200);
+            assert_eq!(send_all(&mut *behind.tx[0], &out).sent, 200);
             let mut first = Vec::new();
             for _ in 0..20 {
                 let mut batch = vswitch_core::frame::FrameBatch::new();

@@ -1,7 +1,7 @@
 //! VLAN sets as configuration spells them, and the VLAN membership of one port.
 //!
 //! [`VlanSet`] is what `trunk = [100, "200-299"]` becomes: sorted, disjoint, merged ranges,
-//! so equal sets compare equal and print alike. [`Membership`] is the full table of a port
+//! so equal sets compare equal and print alike. [`Membership`](super::Membership) is the full table of a port
 //! (PVID, untagged and tagged VIDs) with the edits of `bridge vlan add|del`.
 //!
 //! Numbers outside 1..=4094 are representable here on purpose: `config::check` reports them

@@ -1,5 +1,5 @@
 //! The table under a scheduler that tries the bad moments (shuttle, PCT). Run by
-//! `scripts/schedule-tests.sh`, which also demands that each mutant named here fails.
+//! `scripts/schedule-tests.sh`, which also demands that they fail on the mutants named here.
 
 use super::*;
 use crate::sync::Arc;

@@ -15,8 +15,8 @@
 //! we rely on today but costs nothing on the machines we run on.
 
 use super::EntryKind;
-use crate::sync::{AtomicU32, AtomicU64, Ordering};
-use vswitch_base::{MacAddr, PortIndex, Vid};
+use crate::sync::{AtomicU32, AtomicU64, Ordering, mutant};
+use vswitch_base::{MacAddr, MacWord, PortIndex, Vid};
 
 const SLOTS_PER_BUCKET: usize = 4;
 const REUSE_SHIFT: u32 = 60;
@@ -25,12 +25,14 @@ const CHECK_MASK: u64 = 0xff_ffff;
 
 /// VLAN and address in 60 bits.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Key(u64);
+pub struct FdbKey(u64);
 
-impl Key {
+impl FdbKey {
+    /// An address in a VLAN; `None` on a bridge that does not tell VLANs apart.
     #[inline]
-    pub(super) fn new(vid: Option<Vid>, mac: MacAddr) -> Self {
-        Self(vid.map_or(0, |v| u64::from(v.get())) << 48 | mac.to_u64())
+    #[must_use]
+    pub fn new(vid: Option<Vid>, mac: MacWord) -> Self {
+        Self(vid.map_or(0, |v| u64::from(v.get())) << 48 | mac.get())
     }
 
     pub(super) fn vid(self) -> Option<Vid> {
@@ -42,8 +44,9 @@ impl Key {
     }
 
     /// Bits that go with the value, so that a value can be told from another key's.
+    #[inline]
     const fn check(self) -> u64 {
-        self.0.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40 & CHECK_MASK
+        (self.0 ^ self.0 >> 24 ^ self.0 >> 48) & CHECK_MASK
     }
 }
 
@@ -52,7 +55,7 @@ impl Key {
 pub(super) struct Value(u64);
 
 impl Value {
-    pub(super) fn new(key: Key, port: PortIndex, epoch: u16, kind: EntryKind) -> Self {
+    pub(super) fn new(key: FdbKey, port: PortIndex, epoch: u16, kind: EntryKind) -> Self {
         Self((kind as u64) << 56 | key.check() << 32 | u64::from(epoch) << 16 | u64::from(port.0))
     }
 
@@ -83,6 +86,24 @@ impl Value {
             3 => EntryKind::Local,
             _ => EntryKind::Learned,
         }
+    }
+}
+
+/// Where an address may be, worked out once for a frame and ahead of the look-up, so that the memory
+/// can be on its way meanwhile ([`super::Fdb::touch`]).
+#[derive(Clone, Copy, Debug)]
+pub struct Probe {
+    key: FdbKey,
+    first: u32,
+    second: u32,
+}
+
+impl Probe {
+    /// What is asked for.
+    #[inline]
+    #[must_use]
+    pub const fn key(&self) -> FdbKey {
+        self.key
     }
 }
 
@@ -148,6 +169,8 @@ pub(super) struct Table {
     stamps: Box<[Stamps]>,
     mask: usize,
     seed: u64,
+    /// Odd.
+    factor: u64,
 }
 
 impl Table {
@@ -166,6 +189,7 @@ impl Table {
                 .collect(),
             mask: buckets - 1,
             seed,
+            factor: spread(seed) | 1,
         }
     }
 
@@ -175,10 +199,10 @@ impl Table {
 
     /// The two buckets of a key, perhaps the same.
     #[inline]
-    fn buckets_of(&self, key: Key) -> [usize; 2] {
-        // Multiply and fold (as wyhash): all 60 bits reach both numbers, keyed by the seed.
-        let product =
-            u128::from(key.0 ^ self.seed).wrapping_mul(0x2d35_8dcc_aa6c_78a5_9e37_79b9_7f4a_7c15);
+    fn buckets_of(&self, key: FdbKey) -> [usize; 2] {
+        // Multiply and fold (as wyhash): all 60 bits reach both numbers. Both the number added and the
+        // factor are secret.
+        let product = u128::from(key.0 ^ self.seed) * u128::from(self.factor);
         #[expect(clippy::cast_possible_truncation, reason = "folding keeps both halves")]
         let h = (product as u64) ^ (product >> 64) as u64;
         #[expect(
@@ -199,37 +223,80 @@ impl Table {
         &self.stamps[slot.index()]
     }
 
+    /// Where `key` may be. Reads no memory of the table.
     #[inline]
-    pub(super) fn find(&self, key: Key) -> Option<(SlotIndex, Value)> {
-        for b in self.buckets_of(key) {
-            for (i, slot) in self.buckets[b].0.iter().enumerate() {
-                let word = slot.key.load(Ordering::Acquire);
-                if word & KEY_MASK == key.0 {
-                    let value = slot.value.load(Ordering::Acquire);
-                    #[cfg(not(mutant = "no_reuse_check"))]
-                    if value >> REUSE_SHIFT != word >> REUSE_SHIFT
-                        || value >> 32 & CHECK_MASK != key.check()
-                    {
-                        continue;
-                    }
-                    return Some((slot_index(b, i), Value(value & KEY_MASK)));
-                }
-            }
+    pub(super) fn probe(&self, key: FdbKey) -> Probe {
+        let [first, second] = self.buckets_of(key);
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "the table is built with at most 2^20 buckets"
+        )]
+        let probe = Probe {
+            key,
+            first: first as u32,
+            second: second as u32,
+        };
+        probe
+    }
+
+    /// Asks for the memory of the first bucket. The word is of no use but to be asked for: loads of
+    /// many probes in a row overlap, where look-ups one after the other would each wait.
+    #[inline]
+    pub(super) fn touch(&self, probe: &Probe) -> u64 {
+        self.buckets[probe.first as usize].0[0]
+            .key
+            .load(Ordering::Relaxed)
+    }
+
+    #[inline]
+    pub(super) fn find(&self, key: FdbKey) -> Option<(SlotIndex, Value)> {
+        self.find_at(&self.probe(key))
+    }
+
+    #[inline]
+    pub(super) fn find_at(&self, probe: &Probe) -> Option<(SlotIndex, Value)> {
+        self.find_in(probe.first as usize, probe.key)
+            .or_else(|| self.find_in(probe.second as usize, probe.key))
+    }
+
+    #[inline]
+    fn find_in(&self, bucket: usize, key: FdbKey) -> Option<(SlotIndex, Value)> {
+        let slots = &self.buckets[bucket].0;
+        let words: [u64; SLOTS_PER_BUCKET] =
+            std::array::from_fn(|i| slots[i].key.load(Ordering::Acquire));
+        // All four are compared before the first branch: which slot an address is in cannot be
+        // predicted, whether it is here at all mostly can.
+        let matches = words
+            .iter()
+            .zip([1_u32, 2, 4, 8])
+            .map(|(word, bit)| if word & KEY_MASK == key.0 { bit } else { 0 })
+            .sum::<u32>();
+        if matches == 0 {
+            return None;
         }
-        None
+        let i = matches.trailing_zeros() as usize % SLOTS_PER_BUCKET;
+        let value = slots[i].value.load(Ordering::Acquire);
+        let reused = value >> REUSE_SHIFT != words[i] >> REUSE_SHIFT
+            || value >> 32 & CHECK_MASK != key.check();
+        if reused && !mutant("no_reuse_check") {
+            // Changed hands between the two loads. The key can be in no other slot of this bucket
+            // but by a writer at work right now: a miss, and so a flood.
+            return None;
+        }
+        Some((slot_index(bucket, i), Value(value & KEY_MASK)))
     }
 
     /// What is in a slot, if anything whole.
-    pub(super) fn read(&self, slot: SlotIndex) -> Option<(Key, Value)> {
+    pub(super) fn read(&self, slot: SlotIndex) -> Option<(FdbKey, Value)> {
         let slot = self.slot(slot);
         let word = slot.key.load(Ordering::Acquire);
         let value = slot.value.load(Ordering::Acquire);
         (word & KEY_MASK != 0 && value >> REUSE_SHIFT == word >> REUSE_SHIFT)
-            .then_some((Key(word & KEY_MASK), Value(value & KEY_MASK)))
+            .then_some((FdbKey(word & KEY_MASK), Value(value & KEY_MASK)))
     }
 
     /// Fills an empty slot. Writers only.
-    pub(super) fn fill(&self, at: SlotIndex, key: Key, value: Value) {
+    pub(super) fn fill(&self, at: SlotIndex, key: FdbKey, value: Value) {
         let slot = self.slot(at);
         let reuse =
             (slot.key.load(Ordering::Relaxed) >> REUSE_SHIFT).wrapping_add(1) << REUSE_SHIFT;
@@ -252,31 +319,25 @@ impl Table {
     }
 
     /// Fills `to` with what is in `from`, stamps included. Writers only.
-    pub(super) fn copy(&self, from: SlotIndex, to: SlotIndex, key: Key, value: Value) {
+    pub(super) fn copy(&self, from: SlotIndex, to: SlotIndex, key: FdbKey, value: Value) {
         let (seen, used) = self.stamps(from).read();
         self.stamps(to).reset(seen);
         self.stamps(to).note_use(used);
         self.fill(to, key, value);
     }
 
-    /// An empty slot for `key`, in the emptier of its two buckets.
-    pub(super) fn vacancy(&self, key: Key) -> Option<SlotIndex> {
-        let [a, b] = self.buckets_of(key);
-        let fuller = self.load_of(a) > self.load_of(b);
-        let [first, second] = if fuller { [b, a] } else { [a, b] };
+    /// An empty slot for `key`: in its first bucket where there is one, so that a look-up seldom
+    /// reads the second.
+    pub(super) fn vacancy(&self, key: FdbKey) -> Option<SlotIndex> {
+        let [first, second] = self.buckets_of(key);
         self.vacancy_in(first).or_else(|| self.vacancy_in(second))
     }
 
     /// An empty slot in the other bucket of `resident`, which is in slot `at`.
-    pub(super) fn other_vacancy(&self, resident: Key, at: SlotIndex) -> Option<SlotIndex> {
+    pub(super) fn other_vacancy(&self, resident: FdbKey, at: SlotIndex) -> Option<SlotIndex> {
         let here = at.index() / SLOTS_PER_BUCKET;
         let other = self.buckets_of(resident).into_iter().find(|b| *b != here)?;
         self.vacancy_in(other)
-    }
-
-    fn load_of(&self, bucket: usize) -> usize {
-        let filled = |s: &&Slot| s.key.load(Ordering::Relaxed) & KEY_MASK != 0;
-        self.buckets[bucket].0.iter().filter(filled).count()
     }
 
     fn vacancy_in(&self, bucket: usize) -> Option<SlotIndex> {
@@ -289,7 +350,7 @@ impl Table {
     }
 
     /// The slots of both buckets of `key`.
-    pub(super) fn slots_of(&self, key: Key) -> impl Iterator<Item = SlotIndex> + use<> {
+    pub(super) fn slots_of(&self, key: FdbKey) -> impl Iterator<Item = SlotIndex> + use<> {
         self.buckets_of(key)
             .into_iter()
             .flat_map(|b| (0..SLOTS_PER_BUCKET).map(move |i| slot_index(b, i)))
@@ -310,6 +371,14 @@ impl Table {
             .step_by(step)
             .map(move |from| (from..all.min(from + step)).map(|i| slot_index(0, i)))
     }
+}
+
+/// A number that looks nothing like `seed` (the finalizer of splitmix64).
+const fn spread(seed: u64) -> u64 {
+    let mut x = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    x = (x ^ x >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    x = (x ^ x >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+    x ^ x >> 31
 }
 
 /// At most 2^22 slots: `LEARNED_MAX` twice, rounded up.

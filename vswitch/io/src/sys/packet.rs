@@ -8,11 +8,11 @@
 )]
 
 use super::check;
-use super::gather::{Gather, PARTS};
+use super::gather::{self, Gather};
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use vswitch_core::frame::{BATCH_MAX, TxFrame};
+use vswitch_core::frame::{BATCH_MAX, TxList};
 use vswitch_core::port::TxReport;
 
 /// How flows are spread over the sockets of one fanout group: by flow hash, which keeps their order.
@@ -80,6 +80,15 @@ pub(crate) fn bind_all(fd: BorrowedFd<'_>, ifindex: u32) -> io::Result<()> {
     bind(fd, ifindex, all.to_be())
 }
 
+/// Starts reception of one protocol from the device.
+///
+/// # Errors
+/// `ENODEV` when the device is gone, `ENETDOWN` when it is down.
+#[cfg(feature = "testing")]
+pub(crate) fn bind_protocol(fd: BorrowedFd<'_>, ifindex: u32, ether_type: u16) -> io::Result<()> {
+    bind(fd, ifindex, ether_type.to_be())
+}
+
 /// Ties the socket to a device without receiving from it.
 ///
 /// # Errors
@@ -130,6 +139,36 @@ pub(crate) fn take_drops(fd: BorrowedFd<'_>) -> io::Result<u32> {
     Ok(statistics.tp_drops)
 }
 
+/// Frames that came for the socket since the last call, taken or dropped: the kernel resets on reading.
+///
+/// # Errors
+/// The kernel's errno.
+#[cfg(feature = "testing")]
+pub(crate) fn take_frames(fd: BorrowedFd<'_>) -> io::Result<u32> {
+    let statistics: libc::tpacket_stats = option(fd, libc::PACKET_STATISTICS)?;
+    Ok(statistics.tp_packets)
+}
+
+/// Lets only those frames come that the classic BPF program accepts.
+///
+/// # Errors
+/// `EINVAL` for a program that the kernel refuses.
+#[cfg(feature = "testing")]
+pub(crate) fn attach_filter(fd: BorrowedFd<'_>, program: &[libc::sock_filter]) -> io::Result<()> {
+    let program = libc::sock_fprog {
+        len: u16::try_from(program.len()).map_err(|_| io::ErrorKind::InvalidInput)?,
+        // The kernel only reads.
+        filter: program.as_ptr().cast_mut(),
+    };
+    let len = u32::try_from(size_of_val(&program)).expect("a sock_fprog is 16 bytes");
+    let value = std::ptr::from_ref(&program).cast();
+    let (level, name) = (libc::SOL_SOCKET, libc::SO_ATTACH_FILTER);
+    // SAFETY: the kernel reads a sock_fprog from `value` and `len` instructions from its pointer; both
+    // are live.
+    let result = unsafe { libc::setsockopt(fd.as_raw_fd(), level, name, value, len) };
+    check(result).map(drop)
+}
+
 /// Sends batches with `sendmmsg`.
 pub(crate) struct Sender {
     gather: Gather,
@@ -155,33 +194,15 @@ impl Sender {
     }
 
     /// Sends the frames in order through a socket that is bound to its device.
-    pub(crate) fn send(&mut self, fd: BorrowedFd<'_>, frames: &[TxFrame<'_>]) -> TxReport {
+    ///
+    /// When the device is down or gone the frames not sent are counted as errors.
+    pub(crate) fn send(&mut self, fd: BorrowedFd<'_>, frames: TxList<'_>) -> TxReport {
         let mut report = TxReport::default();
-        let mut rest = frames;
-        while !rest.is_empty() {
-            let (batch, later) = rest.split_at(rest.len().min(BATCH_MAX));
-            rest = later;
-            if !self.send_batch(fd, batch, &mut report) {
-                report.errors += u32::try_from(rest.len()).unwrap_or(u32::MAX);
-                break;
-            }
-        }
-        report
-    }
-
-    /// Sends at most [`BATCH_MAX`] frames. `false` when the device is down or gone; then the frames
-    /// not sent are counted as errors.
-    fn send_batch(
-        &mut self,
-        fd: BorrowedFd<'_>,
-        frames: &[TxFrame<'_>],
-        report: &mut TxReport,
-    ) -> bool {
         let filled = self.gather.fill(frames);
         let count = filled.parts.len();
         for (message, parts) in self.messages.iter_mut().zip(filled.parts.iter_mut()) {
             message.msg_hdr.msg_iov = parts.as_mut_ptr();
-            message.msg_hdr.msg_iovlen = PARTS as _;
+            message.msg_hdr.msg_iovlen = gather::used(parts) as _;
         }
         let mut next = 0;
         while next < count {
@@ -216,7 +237,7 @@ impl Sender {
                 libc::ENETDOWN | libc::ENXIO | libc::ENODEV | libc::EBADF => {
                     report.errors += u32::try_from(count - next).expect("at most BATCH_MAX");
                     report.last_errno = errno;
-                    return false;
+                    break;
                 }
                 _ => {
                     report.errors += 1;
@@ -225,7 +246,7 @@ impl Sender {
                 }
             }
         }
-        true
+        report
     }
 }
 

@@ -36,10 +36,22 @@ pub(crate) fn attach(fd: BorrowedFd<'_>, name: &str, multi_queue: bool) -> io::R
     } else {
         0
     };
+    attach_with(fd, name, libc::IFF_VNET_HDR | queues)
+}
+
+/// Creates the TAP `name`, or attaches to it, as its only queue and with nothing before each frame.
+///
+/// # Errors
+/// As [`attach`].
+#[cfg(feature = "testing")]
+pub(crate) fn attach_plain(fd: BorrowedFd<'_>, name: &str) -> io::Result<String> {
+    attach_with(fd, name, 0)
+}
+
+fn attach_with(fd: BorrowedFd<'_>, name: &str, flags: libc::c_int) -> io::Result<String> {
     let mut request = ifreq::request(name)?;
-    request.ifr_ifru.ifru_flags =
-        libc::c_short::try_from(libc::IFF_TAP | libc::IFF_NO_PI | libc::IFF_VNET_HDR | queues)
-            .expect("these flags are below 2^15");
+    request.ifr_ifru.ifru_flags = libc::c_short::try_from(libc::IFF_TAP | libc::IFF_NO_PI | flags)
+        .expect("these flags are below 2^15");
     // SAFETY: TUNSETIFF takes an ifreq with a name and flags, no pointer.
     unsafe { ifreq::ioctl(fd, libc::TUNSETIFF, &mut request)? };
     Ok(ifreq::name_of(&request))

@@ -14,7 +14,7 @@
     reason = "io_uring reads and writes memory behind the borrow checker's back"
 )]
 
-use super::gather::{Gather, PARTS};
+use super::gather::{self, Gather, PARTS};
 use io_uring::types::{BufRingEntry, CancelBuilder, Fd};
 use io_uring::{IoUring, Probe, cqueue, opcode};
 use rustix::mm::{MapFlags, ProtFlags};
@@ -23,7 +23,7 @@ use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
-use vswitch_core::frame::{BATCH_MAX, TxFrame};
+use vswitch_core::frame::{BATCH_MAX, TxList};
 use vswitch_core::port::TxReport;
 
 /// The one buffer group of a ring.
@@ -341,23 +341,22 @@ impl WriteRing {
     }
 
     /// Sends the frames in order.
-    pub(crate) fn send(&mut self, frames: &[TxFrame<'_>]) -> TxReport {
+    pub(crate) fn send(&mut self, frames: TxList<'_>) -> TxReport {
         let mut report = TxReport::default();
-        for batch in frames.chunks(BATCH_MAX) {
-            self.send_batch(batch, &mut report);
-        }
-        report
-    }
-
-    fn send_batch(&mut self, frames: &[TxFrame<'_>], report: &mut TxReport) {
         let filled = self.gather.fill(frames);
         let count = filled.parts.len();
+        let fd = Fd(self.fd.as_raw_fd());
         let parts_len = u32::try_from(PARTS).expect("a small constant");
         for parts in filled.parts.iter() {
-            let write = opcode::Writev::new(Fd(self.fd.as_raw_fd()), parts.as_ptr(), parts_len);
+            let write = if gather::used(parts) == 1 {
+                let len = u32::try_from(parts[0].iov_len).expect("headers and a short rest");
+                opcode::Write::new(fd, parts[0].iov_base.cast(), len).build()
+            } else {
+                opcode::Writev::new(fd, parts.as_ptr(), parts_len).build()
+            };
             // SAFETY: the parts and what they point to are borrowed until the end of this function,
             // which does not return before all writes completed.
-            let pushed = unsafe { self.ring.submission().push(&write.build()) };
+            let pushed = unsafe { self.ring.submission().push(&write) };
             assert!(
                 pushed.is_ok(),
                 "the queue holds a batch and was emptied by the last one"
@@ -390,5 +389,6 @@ impl WriteRing {
                 }
             }
         }
+        report
     }
 }

@@ -7,7 +7,7 @@ use super::READ_BYTES;
 use rustix::io::Errno;
 use std::io::{self, IoSlice};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
-use vswitch_core::frame::{Frame, FrameBatch, TxFrame, VnetHdr};
+use vswitch_core::frame::{Frame, FrameBatch, TxList, VnetHdr};
 use vswitch_core::port::{PortRx, PortTx, TxCaps, TxReport};
 
 /// Room for 16 frames of the largest size, or for a batch of ordinary ones.
@@ -88,9 +88,9 @@ impl PlainTx {
 }
 
 impl PortTx for PlainTx {
-    fn send(&mut self, frames: &[TxFrame<'_>]) -> TxReport {
+    fn send(&mut self, frames: TxList<'_>) -> TxReport {
         let mut report = TxReport::default();
-        for frame in frames {
+        for frame in frames.iter() {
             let offload = frame.offload.to_bytes();
             let parts = [
                 IoSlice::new(&offload),

@@ -6,7 +6,7 @@ use super::{READ_BUFFERS, READ_BYTES};
 use crate::sys::uring::{ReadRing, WriteRing};
 use std::io;
 use std::os::fd::{OwnedFd, RawFd};
-use vswitch_core::frame::{Frame, FrameBatch, TxFrame, VnetHdr};
+use vswitch_core::frame::{Frame, FrameBatch, TxList, VnetHdr};
 use vswitch_core::port::{PortRx, PortTx, TxCaps, TxReport};
 
 /// One receive queue.
@@ -67,7 +67,7 @@ impl UringTx {
 }
 
 impl PortTx for UringTx {
-    fn send(&mut self, frames: &[TxFrame<'_>]) -> TxReport {
+    fn send(&mut self, frames: TxList<'_>) -> TxReport {
         self.0.send(frames)
     }
 

@@ -5,7 +5,7 @@
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
 use std::time::{Duration, Instant};
-use vswitch_core::frame::{Frame, FrameBatch, TxFrame, TxHeader, VnetHdr};
+use vswitch_core::frame::{BATCH_MAX, Frame, FrameBatch, TxFrame, TxHeader, TxList, VnetHdr};
 use vswitch_core::port::{PortRx, PortTx, TxReport};
 use vswitch_io::{NetNs, link};
 
@@ -126,7 +126,22 @@ pub(crate) fn frame(len: usize, seed: u32) -> Vec<u8> {
 
 /// Sends a whole frame (addresses first) with an offload header.
 pub(crate) fn send(tx: &mut dyn PortTx, bytes: &[u8], offload: VnetHdr) -> TxReport {
-    tx.send(&[tx_frame(bytes, offload)])
+    send_all(tx, &[tx_frame(bytes, offload)])
+}
+
+/// Sends any number of frames, a batch at a time.
+pub(crate) fn send_all(tx: &mut dyn PortTx, frames: &[TxFrame<'_>]) -> TxReport {
+    let mut sum = TxReport::default();
+    for batch in frames.chunks(BATCH_MAX) {
+        let report = tx.send(TxList::all(batch));
+        sum.sent += report.sent;
+        sum.full += report.full;
+        sum.errors += report.errors;
+        if report.last_errno != 0 {
+            sum.last_errno = report.last_errno;
+        }
+    }
+    sum
 }
 
 /// A whole frame as a gather of its addresses and the rest.

@@ -1,0 +1,53 @@
+//! What the table tells the control side: its changes, and its numbers.
+
+use vswitch_base::{MacAddr, PortIndex, Vid};
+
+/// A change of the table, for those who watch it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct FdbEvent {
+    /// What happened.
+    pub kind: FdbEventKind,
+    /// The VLAN.
+    pub vid: Option<Vid>,
+    /// The address.
+    pub mac: MacAddr,
+    /// The port it is (or was) behind.
+    pub port: PortIndex,
+}
+
+/// Kinds of [`FdbEvent`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum FdbEventKind {
+    /// Taken in.
+    Learned,
+    /// Came over from that port.
+    Moved {
+        /// The former port.
+        from: PortIndex,
+    },
+    /// Not seen for the ageing time.
+    Aged,
+    /// Made room for another.
+    Evicted,
+    /// Forgotten with its port or by command.
+    Flushed,
+}
+
+/// Numbers since the table was made.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct FdbStats {
+    /// Learned addresses in the table now, stale ones included.
+    pub entries: u32,
+    /// New addresses taken in.
+    pub learned: u64,
+    /// Addresses that changed port.
+    pub moved: u64,
+    /// Displaced by others because the table was full.
+    pub evicted: u64,
+    /// Expired.
+    pub aged: u64,
+    /// Not learned because another thread held the lock.
+    pub busy: u64,
+    /// Changes that found the event queue full.
+    pub events_lost: u64,
+}

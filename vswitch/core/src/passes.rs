@@ -1,0 +1,247 @@
+//! Passes 1 to 3 over the batch of one port, and the staging of what pass 4 sends.
+//!
+//! One pass does one thing for all frames of the batch, so that its code and data stay at hand, and so
+//! that memory which many frames need is asked for by all of them before the first one waits for it:
+//! a look-up in a large table misses the cache, and misses that overlap cost little more than one.
+//! Frames in a row mostly have the same two addresses; what was worked out for the one before is then
+//! taken over.
+//!
+//! Called by the worker only. Nothing here allocates or waits.
+
+use crate::capture::CaptureTap;
+use crate::counters::{PortCounters, VlanTally};
+use crate::egress::Staging;
+use crate::explain::Live;
+use crate::fdb::{Fdb, FdbKey, Hit, Learned, Probe};
+use crate::forward;
+use crate::frame::{BATCH_MAX, Frame, FrameBatch};
+use crate::ingress::{Classified, classify_into};
+use crate::learn;
+use crate::snapshot::{BridgeView, PortView, Snapshot};
+use crate::verdict::{DropReason, Verdict};
+use crate::worker::Outbox;
+use arrayvec::ArrayVec;
+use std::hint::black_box;
+use vswitch_base::{Instant, PortIndex};
+
+/// The frames of a batch after pass 1, in its order.
+pub(crate) type Classes = ArrayVec<Classified, BATCH_MAX>;
+type Probes = ArrayVec<Probe, BATCH_MAX>;
+
+/// What the passes need to know, for the batch of one port.
+pub(crate) struct Passes<'p> {
+    pub(crate) snapshot: &'p Snapshot,
+    pub(crate) outbox: &'p Outbox,
+    pub(crate) staging: &'p mut Staging,
+    pub(crate) counters: &'p PortCounters,
+    pub(crate) tap: Option<&'p CaptureTap>,
+    pub(crate) ingress: PortIndex,
+    pub(crate) now: Instant,
+}
+
+/// The logical port and the bridge that the batch enters by.
+#[derive(Clone, Copy)]
+struct Entrance<'p> {
+    logical: PortIndex,
+    port: &'p PortView,
+    bridge: &'p BridgeView,
+}
+
+impl Passes<'_> {
+    /// Takes `batch` through the passes; copies to send are staged, and `classes` says what each frame
+    /// is. On a port of no bridge all are dropped and `classes` stays empty.
+    pub(crate) fn run(&mut self, batch: &FrameBatch<'_>, classes: &mut Classes) {
+        let snapshot = self.snapshot;
+        self.counters.frames_in.add(batch.len() as u64);
+        let Some((logical, port, _, bridge)) = forward::entrance(snapshot, self.ingress) else {
+            self.refuse(batch);
+            return;
+        };
+        let entrance = Entrance {
+            logical,
+            port,
+            bridge,
+        };
+        let (mut sources, mut destinations) = (Probes::new(), Probes::new());
+        self.classify(batch, entrance, classes, &mut sources, &mut destinations);
+        ask(&bridge.fdb, &sources, &destinations);
+        self.learn(classes, entrance, &sources);
+        self.forward(batch, classes, entrance, &destinations);
+    }
+
+    #[cold]
+    fn refuse(&self, batch: &FrameBatch<'_>) {
+        let bytes: usize = batch.iter().map(Frame::wire_len).sum();
+        self.counters.bytes_in.add(bytes as u64);
+        self.counters
+            .dropped(DropReason::NoBridge)
+            .add(batch.len() as u64);
+        for frame in batch {
+            self.capture(frame, Some(DropReason::NoBridge));
+        }
+    }
+
+    /// Pass 1. Also works out where both addresses of each frame are looked for.
+    fn classify(
+        &self,
+        batch: &FrameBatch<'_>,
+        entrance: Entrance<'_>,
+        classes: &mut Classes,
+        sources: &mut Probes,
+        destinations: &mut Probes,
+    ) {
+        let fdb = &*entrance.bridge.fdb;
+        let mut bytes = 0;
+        for frame in batch {
+            bytes += frame.wire_len() as u64;
+            classes.push(Classified::NEW);
+            if let Some(class) = classes.last_mut() {
+                classify_into(class, frame, entrance.port, entrance.bridge);
+                let key = FdbKey::new(class.vid, class.src);
+                let source = match sources.last() {
+                    Some(last) if last.key() == key => *last,
+                    _ => fdb.probe(key),
+                };
+                sources.push(source);
+                destinations.push(fdb.probe(FdbKey::new(class.vid, class.dst)));
+            }
+        }
+        self.counters.bytes_in.add(bytes);
+        if self.counters.counts_vlans() {
+            let mut tally = VlanTally::incoming(self.counters);
+            for (class, frame) in classes.iter().zip(batch) {
+                if class.learnable {
+                    tally.add(class.vid, frame.wire_len());
+                }
+            }
+        }
+    }
+
+    /// Pass 2.
+    fn learn(&self, classes: &mut Classes, entrance: Entrance<'_>, probes: &Probes) {
+        let now_s = self.now.as_secs_u32();
+        let mut known: Option<&Probe> = None;
+        for (class, probe) in classes.iter_mut().zip(probes) {
+            // The same sender again: seen already, and its place is known.
+            if class.verdict.is_none() && known.is_some_and(|known| known.key() == probe.key()) {
+                continue;
+            }
+            let learned = learn::learn(
+                class,
+                probe,
+                entrance.logical,
+                entrance.port,
+                entrance.bridge,
+                self.snapshot,
+                now_s,
+                &mut Live,
+            );
+            // Where nothing more is to be done for a known sender, nothing is for the next of its
+            // frames either.
+            let settled = learned == Some(Learned::Known) && class.verdict.is_none();
+            known = settled.then_some(probe);
+        }
+    }
+
+    /// Pass 3, and the staging of copies.
+    fn forward(
+        &mut self,
+        batch: &FrameBatch<'_>,
+        classes: &Classes,
+        entrance: Entrance<'_>,
+        probes: &Probes,
+    ) {
+        let now_s = self.now.as_secs_u32();
+        let fdb = &*entrance.bridge.fdb;
+        let (mut forwarded, mut copies) = (0, 0);
+        let mut last: Option<(&Probe, Verdict)> = None;
+        let mut used: ArrayVec<Hit, BATCH_MAX> = ArrayVec::new();
+        for (i, (class, probe)) in classes.iter().zip(probes).enumerate() {
+            let verdict = match (class.verdict, last) {
+                (Some(settled), _) => settled,
+                (None, Some((same, verdict))) if same.key() == probe.key() => verdict,
+                (None, _) => {
+                    let hit = if class.dst.is_multicast() {
+                        None
+                    } else {
+                        fdb.find_at(probe)
+                    };
+                    let verdict = forward::decide(
+                        class,
+                        hit,
+                        entrance.logical,
+                        entrance.port,
+                        entrance.bridge,
+                        self.snapshot,
+                        &mut Live,
+                    );
+                    if let (Verdict::Forward(_), Some(hit)) = (verdict, hit) {
+                        used.push(hit);
+                    }
+                    last = Some((probe, verdict));
+                    verdict
+                }
+            };
+            let dropped = match verdict {
+                Verdict::Forward(egress) => {
+                    self.staging.push(i, egress);
+                    copies += 1;
+                    forwarded += 1;
+                    None
+                }
+                Verdict::Flood(kind) => {
+                    let mut flooded = 0;
+                    for flood in entrance.bridge.flood_ports(class.vid) {
+                        if forward::floods_to(flood, kind, entrance.logical, entrance.port) {
+                            self.staging.push(i, flood.egress);
+                            flooded += 1;
+                        }
+                    }
+                    copies += flooded;
+                    forwarded += u64::from(flooded > 0);
+                    (flooded == 0).then_some(DropReason::NoEgress)
+                }
+                Verdict::Punt(reason) => {
+                    let bytes = batch[i].bytes;
+                    let punts = &self.outbox.punts;
+                    if punts.offer(self.ingress, reason, self.now, bytes) {
+                        self.counters.punted(reason).add(1);
+                        None
+                    } else {
+                        Some(DropReason::PuntQueueFull)
+                    }
+                }
+                Verdict::Drop(reason) => Some(reason),
+            };
+            if let Some(reason) = dropped {
+                self.counters.dropped(reason).add(1);
+            }
+            if self.tap.is_some() {
+                self.capture(&batch[i], dropped);
+            }
+        }
+        // Together at the end: these are misses too, and in a loop of their own they overlap.
+        for hit in used {
+            fdb.note_use(hit, now_s);
+        }
+        self.counters.copies_from.add(copies);
+        self.counters.frames_forwarded.add(forwarded);
+    }
+
+    #[cold]
+    fn capture(&self, frame: &Frame<'_>, dropped: Option<DropReason>) {
+        if let Some(tap) = self.tap {
+            tap.note_in(self.ingress, self.now, frame, dropped);
+        }
+    }
+}
+
+/// Asks for the memory of all look-ups to come. Nothing else is in the loop, so that the processor has
+/// as many of them under way at once as it can.
+fn ask(fdb: &Fdb, sources: &Probes, destinations: &Probes) {
+    let mut asked = 0;
+    for (source, destination) in sources.iter().zip(destinations) {
+        asked ^= fdb.touch(source) ^ fdb.touch(destination);
+    }
+    black_box(asked);
+}
