@@ -2,7 +2,9 @@
 //!
 //! Needs root, iproute2, ping, iperf3 and tcpdump; a machine without them fails loudly.
 
+mod checksums;
 mod lab;
+mod trunk;
 
 use lab::{Lab, eventually, run, sh};
 use serde_json::json;
@@ -38,75 +40,10 @@ fn tcp_passes_between_every_pair_of_port_kinds() {
         ("veth", "tap", "fd00::2"),
         ("tap", "veth", "fd00::1"),
     ] {
-        let (rate, again) = lab.tcp(client, server, address);
-        assert!(rate > 10e6, "{client} to {address}: {rate} bit/s");
-        assert!(
-            again < 0.02,
-            "{client} to {address}: {again} of the segments sent again"
-        );
+        let tcp = lab.tcp(client, server, address);
+        assert!(tcp.is_healthy(), "{client} to {address}: {tcp:?}");
     }
     switch.assert_conserved();
-}
-
-/// S-16, V-02, V-03, V-08: tags on a trunk between two switches, IPv4 and IPv6, small and large MTU.
-#[test]
-fn two_switches_joined_by_a_tagged_trunk() {
-    for mtu in [1500, 9000] {
-        let mut lab = Lab::new();
-        for ns in ["sw1", "sw2", "a", "b", "c"] {
-            lab.namespace(ns);
-        }
-        lab.veth("sw1", "pa", "a", "eth0");
-        lab.veth("sw1", "trunk", "sw2", "trunk");
-        for (ns, dev) in [("sw1", "pa"), ("sw1", "trunk"), ("sw2", "trunk")] {
-            run(&format!("ip -n {} link set {dev} mtu {mtu}", lab.ns(ns)));
-        }
-        let (b, c) = (lab.ns("b"), lab.ns("c"));
-        let trunk = "[port.trunk]\nbridge = \"br0\"\nkind = \"nic\"\ntrunk = [100, 200]\n";
-        let first = lab.switch(
-            "sw1",
-            &format!(
-                "[bridge.br0]\nmtu = {mtu}\n{trunk}[port.pa]\nbridge = \"br0\"\nkind = \"nic\"\nvlan = 100\n"
-            ),
-        );
-        let second = lab.switch(
-            "sw2",
-            &format!(
-                "[bridge.br0]\nmtu = {mtu}\n{trunk}\
-                 [port.pb]\nbridge = \"br0\"\nkind = \"tap\"\nnetns = \"{b}\"\nvlan = 100\n\
-                 [port.pc]\nbridge = \"br0\"\nkind = \"tap\"\nnetns = \"{c}\"\nvlan = 200\n"
-            ),
-        );
-        lab.address("a", "eth0", 1, mtu);
-        lab.address("b", "pb", 2, mtu);
-        lab.address("c", "pc", 3, mtu);
-        lab.wait_ping("a", "10.0.0.2");
-        lab.wait_ping("b", "fd00::1");
-        let largest = mtu - 28;
-        assert!(lab.ok_in("a", &format!("ping -c 1 -W 2 -M do -s {largest} 10.0.0.2")));
-        for (client, server, address) in [
-            ("a", "b", "10.0.0.2"),
-            ("b", "a", "10.0.0.1"),
-            ("a", "b", "fd00::2"),
-            ("b", "a", "fd00::1"),
-        ] {
-            let (rate, again) = lab.tcp(client, server, address);
-            assert!(
-                rate > 10e6,
-                "MTU {mtu}, {client} to {address}: {rate} bit/s"
-            );
-            assert!(
-                again < 0.02,
-                "MTU {mtu}, {client} to {address}: {again} sent again"
-            );
-        }
-        assert!(
-            !lab.ok_in("a", "ping -c 2 -i 0.2 -W 1 10.0.0.3"),
-            "VLAN 100 reached VLAN 200"
-        );
-        first.assert_conserved();
-        second.assert_conserved();
-    }
 }
 
 /// I-08: what the kernel's own stack would answer does not reach it; the device is put back as found.
@@ -395,7 +332,7 @@ fn malformed_calls_and_half_open_clients_do_no_harm() {
             .and_then(|()| stream.write_all(b"\0"));
         let mut rest = Vec::new();
         stream
-            .set_read_timeout(Some(std::time::Duration::from_secs(5)))
+            .set_read_timeout(Some(std::time::Duration::from_secs(60)))
             .expect("a timeout");
         let _answered_or_closed = stream.read_to_end(&mut rest);
     }
