@@ -10,14 +10,14 @@ use vswitch_core::worker::{Outbox, Worker};
 
 fn main() {
     let (tx, rx) = mailbox();
-    measure("empty look", 1, 1_000_000, true, || {
+    measure("empty look", 1, true, || {
         black_box(rx.take());
     });
     let mut worker = Worker::new(rx, Arc::<Outbox>::default());
     let mut publisher = Publisher::new(vec![tx]);
     let now = Instant::from_nanos(1);
     let mut generation = Generation(0);
-    measure("publish, adopt, collect", 1, 100_000, false, || {
+    measure("publish, adopt, collect", 1, false, || {
         generation = generation.next();
         publisher.publish(&Arc::new(SnapshotBuilder::new(generation).build()));
         worker.poll(now);

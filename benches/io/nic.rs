@@ -15,7 +15,6 @@ use vswitch_io::{NetNs, NicSpec, OpenedPort, link, open_nic};
 
 /// Frames of a burst: fewer than the ring has slots and than a batch holds.
 const BURST: usize = 32;
-const CALLS: u32 = 5_000;
 /// How long a frame on a veth pair may take; only a broken machine needs it.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -134,7 +133,7 @@ fn by_afpacket(size: usize, [from, to]: [&str; 2], inject: &mut dyn FnMut()) -> 
 
 fn measure_way(what: &str, work: &mut dyn FnMut()) {
     let units = u32::try_from(BURST).expect("a few");
-    measure(what, units, CALLS, true, work);
+    measure(what, units, true, work);
 }
 
 /// A device as a port whose host stack is left as it is: no packet filter in the way of either.

@@ -1,11 +1,12 @@
-//! What the benches share: an allocator that counts, and a clock around a closure.
+//! What the benches share: an allocator that counts, and criterion around a closure.
 //!
 //! A bench binary that links this crate counts every allocation of every thread. Single-threaded
 //! benches may so assert that a stretch of code made none. Nothing here judges times.
 
+use criterion::Criterion;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 struct Counting;
 
@@ -49,7 +50,8 @@ pub fn is_smoke() -> bool {
 }
 
 /// Whether a measurement was asked for: all are, but for those whose name has none of the words on the
-/// command line (`cargo ubench --bench forward -- "64 k"`).
+/// command line (`cargo ubench --bench forward -- "64 k"`). Criterion filters too; this spares making
+/// what is not measured.
 #[must_use]
 pub fn is_wanted(what: &str) -> bool {
     let mut words = std::env::args()
@@ -59,35 +61,43 @@ pub fn is_wanted(what: &str) -> bool {
     words.peek().is_none() || words.any(|word| what.contains(&word))
 }
 
-/// Rounds of a measurement. Many short ones: on a machine that others use too, the least of them is
-/// that of a round which nobody disturbed.
-const ROUNDS: u32 = 100;
+/// Calls over which allocations are counted.
+const COUNTED_CALLS: u32 = 100;
 
-/// Runs `work` (which does `units` things a call) `calls` times in a hundred rounds after a warm-up
-/// round and prints the least and the median ns per thing. Returns the least.
+/// Measures `work`, which does `units` things a call, with criterion: times are those of one thing.
 ///
 /// # Panics
 /// When `work` allocates and `free` says that it must not.
-#[expect(clippy::print_stdout, reason = "a bench reports")]
-pub fn measure(what: &str, units: u32, calls: u32, free: bool, mut work: impl FnMut()) -> f64 {
-    let calls = if is_smoke() { calls.min(100) } else { calls };
-    let calls = calls.div_ceil(ROUNDS);
-    let mut round = || {
-        let before = allocations();
-        let start = Instant::now();
-        (0..calls).for_each(|_| work());
-        let spent = start.elapsed().as_secs_f64() * 1e9;
-        let made = allocations() - before;
-        assert!(
-            !free || made == 0,
-            "{what}: {made} allocations in {calls} calls"
-        );
-        spent / f64::from(calls) / f64::from(units)
-    };
-    round();
-    let mut rounds: Vec<f64> = (0..ROUNDS).map(|_| round()).collect();
-    rounds.sort_by(f64::total_cmp);
-    let (least, median) = (rounds[0], rounds[rounds.len() / 2]);
-    println!("{what:<44} {least:8.1} .. {median:.1} ns");
-    least
+pub fn measure(what: &str, units: u32, free: bool, mut work: impl FnMut()) {
+    if !is_wanted(what) {
+        return;
+    }
+    work();
+    let before = allocations();
+    (0..COUNTED_CALLS).for_each(|_| work());
+    let made = allocations() - before;
+    assert!(
+        !free || made == 0,
+        "{what}: {made} allocations in {COUNTED_CALLS} calls"
+    );
+    let mut criterion = Criterion::default();
+    if is_smoke() {
+        criterion = criterion
+            .sample_size(10)
+            .warm_up_time(Duration::from_millis(1))
+            .measurement_time(Duration::from_millis(10))
+            .without_plots();
+    }
+    criterion
+        .configure_from_args()
+        .bench_function(what, |bencher| {
+            // Criterion counts iterations; one of ours is one thing, done `units` at a time.
+            bencher.iter_custom(|things| {
+                let calls = things.div_ceil(units.into());
+                let start = Instant::now();
+                (0..calls).for_each(|_| work());
+                let done = (calls * u64::from(units)) as f64;
+                start.elapsed().mul_f64(things as f64 / done)
+            });
+        });
 }
