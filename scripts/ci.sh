@@ -6,6 +6,7 @@
 #   scripts/ci.sh fmt | lint         formatting; clippy with warnings as errors
 #   scripts/ci.sh test               unit, property, sim, tidy (no privileges)
 #   scripts/ci.sh schedule           mailbox, punts and FDB under a model checker, and the mutants they kill
+#   scripts/ci.sh daemon             the real binaries on a private socket; the public varlink client (no privileges)
 #   scripts/ci.sh netns              real devices in namespaces (root)
 #   scripts/ci.sh oracle             a real kernel bridge still does what was recorded (User-mode Linux)
 #   scripts/ci.sh demo               the demonstration, start to end (root)
@@ -47,6 +48,17 @@ run_test() {
   cargo test --quiet -p vswitch-tests --test sim --test tidy
 }
 run_schedule() { scripts/schedule-tests.sh; }
+run_daemon() {
+  local target=${CARGO_TARGET_DIR:-target}
+  local venv=$target/varlink-venv
+  cargo build --quiet -p vswitchd -p vswctl
+  cargo test --quiet -p vswitch-tests --test daemon
+  if { [ -x "$venv/bin/pip" ] || python3 -m venv "$venv"; } && "$venv/bin/pip" install --quiet varlink==31.0.0; then
+    "$venv/bin/python" tests/daemon/varlink_client.py "$target/debug/vswitchd"
+  else
+    echo "SKIPPED: the public varlink client for Python: pip cannot install it here" >&2
+  fi
+}
 run_netns() {
   need_root netns
   cargo build --quiet -p vswitchd -p vswctl
@@ -71,7 +83,7 @@ run_doc() {
 
 run_all() {
   [ "$(id -u)" = 0 ] && { step packages; run_packages; }
-  for name in fmt lint doc test schedule netns oracle demo bench-smoke; do
+  for name in fmt lint doc test schedule daemon netns oracle demo bench-smoke; do
     step "$name"
     "run_$name"
   done
@@ -79,9 +91,9 @@ run_all() {
 }
 
 case "${1:-}" in
-  all | packages | fmt | lint | test | schedule | netns | oracle | demo | bench-smoke | doc) "run_$1" ;;
+  all | packages | fmt | lint | test | schedule | daemon | netns | oracle | demo | bench-smoke | doc) "run_$1" ;;
   *)
-    sed -n '2,14s/^# \{0,1\}//p' "$0" >&2
+    sed -n '2,15s/^# \{0,1\}//p' "$0" >&2
     exit 2
     ;;
 esac

@@ -5,7 +5,7 @@
 
 use serde_json::{Value, json};
 use std::fs;
-use std::io::Read;
+use std::io::{Read, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -60,9 +60,17 @@ pub(crate) fn binary(name: &str) -> PathBuf {
     path
 }
 
-/// Whether other users can be tried.
-pub(crate) fn is_root() -> bool {
-    fs::metadata("/proc/self").is_ok_and(|m| std::os::unix::fs::MetadataExt::uid(&m) == 0)
+/// Whether another user can be tried; else it is said where the harness does not hide it.
+pub(crate) fn can_be_others(what: &str) -> bool {
+    let root =
+        fs::metadata("/proc/self").is_ok_and(|m| std::os::unix::fs::MetadataExt::uid(&m) == 0);
+    if !root {
+        let _told = writeln!(
+            std::io::stderr(),
+            "SKIPPED: {what}: only root can be another user"
+        );
+    }
+    root
 }
 
 /// Tries until it holds.

@@ -1,7 +1,7 @@
 //! Who may call what: other users at the other end of the socket. Tried as root, because only root can
 //! be somebody else; an ordinary user's own daemon is tried everywhere else.
 
-use crate::lab::{CONFIG, Daemon, Ran, binary, is_root, ran};
+use crate::lab::{CONFIG, Daemon, Ran, binary, can_be_others, ran};
 use std::process::Command;
 
 /// A group that every system has and the tester's daemon does not need: the one that may look.
@@ -38,17 +38,10 @@ fn as_nobody(daemon: &Daemon, groups: &str, words: &[&str]) -> Ran {
     panic!("vswctl stays busy");
 }
 
-fn skipped(what: &str) -> bool {
-    if !is_root() {
-        eprintln!("SKIPPED: {what}: only root can be another user");
-    }
-    !is_root()
-}
-
 /// Without a group that may look, the socket itself is closed to others.
 #[test]
 fn a_stranger_cannot_open_the_socket() {
-    if skipped("a stranger at the socket") {
+    if !can_be_others("a stranger at the socket") {
         return;
     }
     let config = format!(
@@ -65,7 +58,7 @@ fn a_stranger_cannot_open_the_socket() {
 /// With one, everybody can open it, and the caller's groups decide.
 #[test]
 fn roles_decide_what_a_caller_may_do() {
-    if skipped("roles") {
+    if !can_be_others("roles") {
         return;
     }
     let config =

@@ -4,7 +4,7 @@
 //! A block of the page is played on a daemon of its own. What must have happened before it, and what
 //! happens between the replies of a stream, is here; a block that nobody knows fails.
 
-use crate::lab::{CONFIG, Daemon, binary, is_root, ran};
+use crate::lab::{CONFIG, Daemon, binary, can_be_others, ran};
 use serde_json::{Value, json};
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
@@ -194,8 +194,7 @@ fn what_the_page_shows_is_what_the_daemon_says() {
 /// The refusal of a user without rights; played as root only, because only root can be another user.
 #[test]
 fn the_page_shows_what_a_stranger_is_told() {
-    if !is_root() {
-        eprintln!("SKIPPED: the transcript of another user: only root can be another user");
+    if !can_be_others("the transcript of another user") {
         return;
     }
     let block = blocks()

@@ -22,6 +22,7 @@ use hashbrown::HashMap;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token, Waker};
 use std::cell::RefCell;
+use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
 use std::path::PathBuf;
@@ -113,6 +114,8 @@ pub(crate) struct ControlThread {
     controller: Controller,
     captures: Captures,
     wires: Wires,
+    /// Who wants the clock set forward, and how far.
+    warps: VecDeque<(CallId, Duration)>,
     clock: Clock,
     options: Options,
     log: LogHandle,
@@ -207,6 +210,7 @@ pub(crate) fn run(
         controller,
         captures: Captures::default(),
         wires: Wires::default(),
+        warps: VecDeque::new(),
         clock,
         options,
         log,
@@ -306,7 +310,7 @@ impl ControlThread {
 
     /// Takes in what is there and does what follows from it, until there is nothing more.
     fn settle(&mut self) {
-        let now = self.clock.now();
+        let mut now = self.clock.now();
         self.bell.rung.store(false, Ordering::Release);
         self.take_from_workers(now);
         while let Some(answer) = self.effects.take_answer() {
@@ -334,9 +338,10 @@ impl ControlThread {
             }
             self.log_events();
             self.tell_reload();
-            if quiet {
+            if quiet && !self.warp() {
                 return;
             }
+            now = self.clock.now();
         }
     }
 
