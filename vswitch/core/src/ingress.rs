@@ -88,7 +88,12 @@ pub fn classify(frame: &Frame<'_>, port: &PortView, bridge: &BridgeView) -> Clas
     }
     // Step 3: link-local group addresses never get further by themselves. (Step 2, the tag, is read
     // where it is used: nothing before depends on it.)
-    if let Some(last) = class.dst.reserved_group()
+    // Cisco's per-VLAN spanning tree is one, though its address is an ordinary group.
+    let link_protocol = class
+        .dst
+        .reserved_group()
+        .or_else(|| (class.dst == MacAddr::PVST).then_some(0));
+    if let Some(last) = link_protocol
         && let Some(verdict) = reserved(last, frame.stripped.is_some(), port)
     {
         return link_local(frame, &view, class, port, bridge, verdict);
@@ -199,6 +204,9 @@ fn reserved(last: u8, tagged: bool, port: &PortView) -> Option<Verdict> {
             BpduPolicy::Guard => Some(Verdict::Punt(PuntReason::BpduGuard)),
         },
         _ if masked => None,
+        // What the node itself says to its neighbours (LLDP, 802.1X) it says as the bridge: Linux too
+        // sends it by all ports. Not slow protocols, which belong to whoever runs that one link.
+        3.. if port.flags.host => None,
         2 if port.flags.listens && !tagged => Some(Verdict::Punt(PuntReason::SlowProtocol)),
         _ => Some(Verdict::Drop(DropReason::ReservedAddress)),
     }
