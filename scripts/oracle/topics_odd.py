@@ -118,6 +118,14 @@ def reserved():
         s.frame("p2", destination, B, tag(10))
     yield s.observe()
 
+    s = Scenario("reserved-from-host", "What the host itself sends to the reserved groups, masks closed and open.", {
+        "p1": {}, "p2": {"mcast_flood": False}, "p3": access(20), "p4": hybrid(1, 20),
+    }, host=hybrid(1, 20))
+    each(s, "host", HOST)
+    each(s, "host", HOST, tag(20))
+    s.do("bridge_set", set={"group_fwd_mask": 0xFFF8})
+    yield each(s, "host", HOST).observe()
+
     s = Scenario("groups-above-reserved", "Groups next to the reserved ones and vendors' control groups.", three)
     for destination in (
         "01:80:c2:00:00:10", "01:80:c2:00:00:20", "01:80:c2:00:00:21", "01:80:c2:00:00:2f", "01:80:c2:00:00:30",

@@ -4,7 +4,7 @@ use crate::{access, lan, trunk};
 use vswitch_base::{MacAddr, PortIndex};
 use vswitch_core::fdb::EntryKind;
 use vswitch_core::snapshot::{AcceptFrames, BpduPolicy};
-use vswitch_core::testing::{dot1q, station, vid};
+use vswitch_core::testing::{MemFrame, MemSwitch, dot1q, station, vid};
 use vswitch_core::verdict::{DropReason, PuntReason};
 use vswitch_tests::{broadcast, dropped, hear, plain, ports_reached, reserved, tagged};
 
@@ -98,37 +98,57 @@ fn the_bridge_s_own_address_as_source_is_not_learned_but_forwarded() {
     assert_eq!(ports_reached(&mut switch, 2, plain(own, station(2))), [9]);
 }
 
-/// T-04, T-05, G-08
+/// T-04, T-05, G-08: Cisco's per-VLAN spanning tree, whose address is an ordinary group, as well.
 #[test]
 fn spanning_tree_frames_follow_the_port_s_policy() {
-    let bpdu = || plain(reserved(0), station(1));
-    for (policy, reached, punted, contained) in [
-        (BpduPolicy::Contain, false, None, 1),
-        (BpduPolicy::Guard, false, Some(PuntReason::BpduGuard), 0),
-        (BpduPolicy::Listen, false, Some(PuntReason::Bpdu), 0),
-        (BpduPolicy::Forward, true, None, 0),
-    ] {
-        let mut switch = lan(2);
-        switch.change(1, |port| {
-            port.bpdu = policy;
-            // The mask has no say in bit 0.
-            port.group_fwd_mask = 1;
-        });
-        assert_eq!(
-            ports_reached(&mut switch, 1, bpdu()) == [2],
-            reached,
-            "{policy:?}"
-        );
-        let punt = switch.outbox.punts.take();
-        assert_eq!(punt.as_ref().map(|p| p.reason), punted, "{policy:?}");
-        if let Some(punt) = punt {
-            assert_eq!((punt.port, &punt.bytes[..]), (PortIndex(1), &bpdu()[..]));
+    for dst in [reserved(0), MacAddr::PVST] {
+        let bpdu = || plain(dst, station(1));
+        for (policy, reached, punted, contained) in [
+            (BpduPolicy::Contain, false, None, 1),
+            (BpduPolicy::Guard, false, Some(PuntReason::BpduGuard), 0),
+            (BpduPolicy::Listen, false, Some(PuntReason::Bpdu), 0),
+            (BpduPolicy::Forward, true, None, 0),
+        ] {
+            let mut switch = lan(2);
+            switch.change(1, |port| {
+                port.bpdu = policy;
+                // The mask has no say in bit 0.
+                port.group_fwd_mask = 1;
+            });
+            let passed = ports_reached(&mut switch, 1, bpdu()) == [2];
+            assert_eq!(passed, reached, "{policy:?}");
+            let punt = switch.outbox.punts.take();
+            assert_eq!(punt.as_ref().map(|p| p.reason), punted, "{policy:?}");
+            if let Some(punt) = punt {
+                assert_eq!((punt.port, &punt.bytes[..]), (PortIndex(1), &bpdu()[..]));
+            }
+            assert_eq!(
+                dropped(&switch, 1, DropReason::BpduContained),
+                contained,
+                "{policy:?}"
+            );
         }
-        assert_eq!(
-            dropped(&switch, 1, DropReason::BpduContained),
-            contained,
-            "{policy:?}"
-        );
+    }
+}
+
+/// T-05: a guest on a trunk sends it tagged, in each of its VLANs; none gets out.
+#[test]
+fn tagged_per_vlan_spanning_tree_is_contained_too() {
+    let mut switch = MemSwitch::new();
+    for number in [1, 2] {
+        switch.add(number, trunk(number, &[10, 20]));
+    }
+    for (n, tag) in [10, 20].map(dot1q).into_iter().enumerate() {
+        let bpdu = tagged(MacAddr::PVST, station(1), &[tag]);
+        assert!(ports_reached(&mut switch, 1, bpdu.clone()).is_empty());
+        let rest = [&bpdu[..12], &bpdu[16..]].concat();
+        let stripped = MemFrame {
+            stripped: Some(tag),
+            ..rest.into()
+        };
+        assert!(ports_reached(&mut switch, 1, stripped).is_empty());
+        let so_far = (n as u64 + 1) * 2;
+        assert_eq!(dropped(&switch, 1, DropReason::BpduContained), so_far);
     }
 }
 

@@ -148,6 +148,14 @@ fn the_switch_does_what_the_kernel_did() {
             "a difference of {name}, which is no scenario"
         );
     }
+    // The page that people read has the same words.
+    let page = std::fs::read_to_string(data().join("README.md")).unwrap();
+    let page: Vec<&str> = page.split_whitespace().collect();
+    let page = page.join(" ");
+    for (name, reason) in &listed.reasons {
+        let told = page.contains(&format!("- **{name}**: {reason}"));
+        assert!(told, "tests/data/oracle/README.md lacks {name}: {reason}");
+    }
     let idle: Vec<_> = listed
         .reasons
         .keys()

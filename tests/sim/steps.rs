@@ -156,6 +156,36 @@ fn step_03_reserved_addresses_come_before_the_port_state() {
     assert_eq!(learned(&switch, 1), None, "a blocking port teaches nothing");
 }
 
+/// B-03, B-09: the node speaks to its neighbours as the bridge, by all its ports and whatever their
+/// masks say; but not what belongs to one link (PAUSE, LACP) nor what shuts the port beyond it.
+#[test]
+fn step_03_the_node_s_own_link_local_frames_leave_by_all_ports() {
+    let mut switch = lan(3);
+    switch.add(9, access(9));
+    switch.change(9, |port| port.flags.host = true);
+    switch.change(3, |port| port.floods = 0);
+    let everywhere = [1, 2, 3];
+    for last in 3..16 {
+        let lldp = plain(reserved(last), station(9));
+        assert_eq!(ports_reached(&mut switch, 9, lldp), everywhere, "{last:#x}");
+    }
+    for (last, reason) in [
+        (0, DropReason::BpduContained),
+        (1, DropReason::MacControl),
+        (2, DropReason::ReservedAddress),
+    ] {
+        let frame = plain(reserved(last), station(9));
+        assert!(ports_reached(&mut switch, 9, frame).is_empty(), "{last}");
+        assert_eq!(dropped(&switch, 9, reason), 1);
+    }
+    // An operator may still say otherwise of slow protocols.
+    switch.change(9, |port| port.group_fwd_mask = 1 << 2);
+    let lacp = plain(reserved(2), station(9));
+    assert_eq!(ports_reached(&mut switch, 9, lacp), everywhere);
+    // A guest's stay where they are, and so does what a neighbour says to the node.
+    assert!(ports_reached(&mut switch, 1, plain(reserved(14), station(1))).is_empty());
+}
+
 #[test]
 fn step_03_link_local_frames_teach_their_source() {
     let mut switch = lan(2);

@@ -8,7 +8,7 @@ use crate::frame::Frame;
 use crate::snapshot::{AcceptFrames, BpduPolicy, BridgeView, PortState, PortView};
 use crate::verdict::{DropReason, PuntReason, Verdict};
 use vswitch_base::ether::{ADDRESSES_LEN, HEADER_LEN, InBandTag};
-use vswitch_base::{EtherView, MacWord, Tag, Tci, Tpid, Vid};
+use vswitch_base::{EtherView, MacAddr, MacWord, Tag, Tci, Tpid, Vid};
 
 /// The rest begins after the addresses where no in-band tag was taken out.
 const UNTAGGED_CUT: u8 = 12;
@@ -88,7 +88,8 @@ pub(crate) fn classify_into(
     }
     // Step 3: link-local group addresses never get further by themselves. (Step 2, the tag, is read
     // where it is used: nothing before depends on it.)
-    if let Some(last) = dst.reserved_group()
+    if dst.is_multicast()
+        && let Some(last) = link_protocol(dst)
         && let Some(verdict) = reserved(last, frame.stripped.is_some(), port)
     {
         return link_local(class, frame, &view, port, bridge, verdict);
@@ -98,6 +99,14 @@ pub(crate) fn classify_into(
         PortState::Disabled | PortState::Blocking => class.drop(DropReason::PortBlocked),
         PortState::Learning | PortState::Forwarding => into_vlan(class, frame, &view, port, bridge),
     }
+}
+
+/// The X of 01-80-C2-00-00-0X. Cisco's per-VLAN spanning tree is one of them, though its address is an
+/// ordinary group.
+#[inline]
+fn link_protocol(dst: MacWord) -> Option<u8> {
+    const PVST: MacWord = MacAddr::PVST.word();
+    dst.reserved_group().or((dst == PVST).then_some(0))
 }
 
 /// Steps 2 and 5: the tag, and the VLAN rules.
@@ -192,6 +201,9 @@ fn reserved(last: u8, tagged: bool, port: &PortView) -> Option<Verdict> {
             BpduPolicy::Guard => Some(Verdict::Punt(PuntReason::BpduGuard)),
         },
         _ if masked => None,
+        // What the node itself says to its neighbours (LLDP, 802.1X) it says as the bridge: Linux too
+        // sends it by all ports. Not slow protocols, which belong to whoever runs that one link.
+        3.. if port.flags.host => None,
         2 if port.flags.listens && !tagged => Some(Verdict::Punt(PuntReason::SlowProtocol)),
         _ => Some(Verdict::Drop(DropReason::ReservedAddress)),
     }
