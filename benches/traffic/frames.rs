@@ -6,13 +6,9 @@
 //! that was flooded to it from its first two bytes.
 
 use clap::Args;
-use std::io;
 
-/// Bytes of an untagged Ethernet header.
-const HEADER: usize = 14;
-
-/// Bytes before the IPv4 header of an untagged frame.
-const IP_AT: u16 = 14;
+/// Bytes of the two addresses.
+const ADDRESSES: u16 = 12;
 
 /// The headers of a UDP datagram over IPv4 of `len` bytes in all, without a UDP checksum.
 fn datagram(len: u16) -> Vec<u8> {
@@ -62,22 +58,22 @@ pub(crate) struct Frames {
 
 impl Frames {
     /// Room for `count` frames.
-    pub(crate) fn new(shape: &Shape, count: usize) -> io::Result<Self> {
+    pub(crate) fn new(shape: &Shape, count: usize) -> Self {
         let mut frame = vec![0; usize::from(shape.size)];
         let tag = shape
             .vlan
             .map(|vid| [[0x81, 0], vid.to_be_bytes()].concat());
         let tag = tag.unwrap_or_default();
-        let ip_bytes = shape.size - IP_AT - u16::from(shape.vlan.is_some()) * 4;
+        let ip_bytes = shape.size - ADDRESSES - 2 - u16::from(shape.vlan.is_some()) * 4;
         let rest = [tag, crate::IPV4.to_be_bytes().to_vec(), datagram(ip_bytes)].concat();
-        frame[HEADER - 2..HEADER - 2 + rest.len()].copy_from_slice(&rest);
+        frame[usize::from(ADDRESSES)..][..rest.len()].copy_from_slice(&rest);
         let mut frames = Self {
             shape: shape.clone(),
             bytes: vec![frame; count],
             sent: 0,
         };
         frames.move_on();
-        Ok(frames)
+        frames
     }
 
     /// The batch as it is now.
@@ -135,7 +131,7 @@ mod tests {
 
     #[test]
     fn addresses_take_turns_over_batches() {
-        let mut frames = Frames::new(&shape(), 2).unwrap();
+        let mut frames = Frames::new(&shape(), 2);
         let mut seen = Vec::new();
         for _ in 0..3 {
             seen.extend(frames.batch().iter().map(|frame| (frame[5], frame[11])));
@@ -153,9 +149,27 @@ mod tests {
             to: None,
             ..shape()
         };
-        let frames = Frames::new(&tagged, 1).unwrap();
+        let frames = Frames::new(&tagged, 1);
         assert_eq!(frames.batch()[0].len(), 60);
         assert_eq!(frames.batch()[0][..6], [0xff; 6]);
-        assert_eq!(frames.batch()[0][12..18], [0x81, 0, 0x01, 0x23, 0x88, 0xb5]);
+        assert_eq!(frames.batch()[0][12..18], [0x81, 0, 0x01, 0x23, 0x08, 0x00]);
+    }
+
+    #[test]
+    fn the_datagram_is_whole_and_its_header_sums_up() {
+        for (size, vlan) in [(60, None), (1514, None), (64, Some(7))] {
+            let shape = Shape {
+                size,
+                vlan,
+                ..shape()
+            };
+            let frames = Frames::new(&shape, 1);
+            let ip = &frames.batch()[0][if vlan.is_some() { 18 } else { 14 }..];
+            let words = ip[..20].chunks_exact(2);
+            let sum: u32 = words.map(|w| u32::from(w[0]) << 8 | u32::from(w[1])).sum();
+            assert_eq!((sum & 0xffff) + (sum >> 16), 0xffff);
+            let length = |at: usize| usize::from(ip[at]) << 8 | usize::from(ip[at + 1]);
+            assert_eq!((length(2), length(24)), (ip.len(), ip.len() - 20));
+        }
     }
 }

@@ -60,7 +60,7 @@ pub(crate) fn run(options: &Options) -> io::Result<Value> {
         return Err(io::Error::other("--seconds and --rate must be above zero"));
     }
     let socket = on(&options.dev, vswitch_io::wire::sender(&options.dev))?;
-    let mut frames = Frames::new(&options.shape, usize::from(options.batch))?;
+    let mut frames = Frames::new(&options.shape, usize::from(options.batch));
     // A sleep of 100 us is to be that, not 150.
     rustix::thread::set_current_timer_slack(NonZeroU64::new(1))?;
     let mut tally = Tally::default();

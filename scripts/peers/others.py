@@ -93,7 +93,7 @@ class Ovs(Stand):
 
 
 class Vde(Stand):
-    """VDE: vde_switch with its own TAPs, moved into the hosts (vde_pcapplug on veth hears itself)."""
+    """VDE: vde_switch with its own TAPs, moved into the hosts (vde_pcapplug on veth hears itself)"""
 
     def missing(self):
         return missing_program(["vde_switch"], "vde2")

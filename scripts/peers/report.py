@@ -36,7 +36,7 @@ class Samples:
     def ratios(self, work, stand, base, name="value"):
         """This stand's figure over the base's, of the rounds that have both."""
         ours, theirs = self.figures(work, stand, name), self.figures(work, base, name)
-        return [ours[n] / theirs[n] for n in ours if theirs.get(n)]
+        return [ours[n] / theirs[n] for n in ours if theirs.get(n, 0) > 0]
 
 
 def other_work(background, busy):

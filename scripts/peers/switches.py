@@ -201,11 +201,13 @@ def ip_of(host):
 
 
 def mac_of(host):
-    return f"02:{number_of(host):02x}:00:00:00:00"
+    """The address of a host's device: among its addresses, but none that raw frames are sent to, so that
+    the host's own stack lets go of those at once, one flow or many."""
+    return f"02:{number_of(host):02x}:ff:00:00:00"
 
 
 class Veth(Stand):
-    """Two hosts with a cable between them: the limit of any switch."""
+    """two hosts with a cable between them, the limit of any switch"""
 
     hosts = "ab"
     leaves_out = ("idle",)
@@ -288,7 +290,7 @@ class Ours(Stand):
 
 
 class TapLoop(Stand):
-    """One read and one write a frame between two TAPs."""
+    """one read and one write a frame between two TAPs"""
 
     devices = "tap"
     hosts = "ab"
