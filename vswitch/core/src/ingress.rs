@@ -106,7 +106,7 @@ pub(crate) fn classify_into(
 #[inline]
 fn link_protocol(dst: MacWord) -> Option<u8> {
     const PVST: MacWord = MacAddr::PVST.word();
-    dst.reserved_group().or((dst == PVST).then_some(0))
+    dst.reserved_group().or_else(|| (dst == PVST).then_some(0))
 }
 
 /// Steps 2 and 5: the tag, and the VLAN rules.
