@@ -329,8 +329,12 @@ impl Switch {
         self.child.as_ref().expect("a running switch").id()
     }
 
-    /// Sends a signal, waits for the end; whether it ended with success.
+    /// Sends a signal, waits for the end; whether it ended with success. Before a TERM every frame must be
+    /// accounted for.
     pub(crate) fn end(&mut self, signal: &str) -> bool {
+        if signal == "TERM" {
+            self.assert_conserved();
+        }
         let mut child = self.child.take().expect("a running switch");
         run(&format!("kill -{signal} {}", child.id()));
         for _ in 0..750 {
@@ -421,6 +425,9 @@ impl Switch {
 
 impl Drop for Switch {
     fn drop(&mut self) {
+        if self.child.is_some() && !std::thread::panicking() {
+            self.assert_conserved();
+        }
         if let Some(mut child) = self.child.take() {
             let _killed = child.kill();
             let _reaped = child.wait();
