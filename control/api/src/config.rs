@@ -260,7 +260,7 @@ pub struct PortConfig {
     /// The network namespace that the TAP is moved into: a name of `ip netns`, or a path.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub netns: Option<String>,
-    /// The address of the TAP's device.
+    /// The address of the TAP's device; without it one is derived from machine and name, so it is stable.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mac: Option<Mac>,
     /// Whether the port is administratively up. Default true.

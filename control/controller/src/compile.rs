@@ -174,7 +174,7 @@ pub fn errors(config: &Config, facts: &Facts) -> Vec<ConfigError> {
 pub fn forbidden(config: &Config, facts: &Facts) -> BTreeMap<String, ConfigError> {
     let ports = config.port.iter().filter_map(|(name, port)| {
         let bridge = config.bridge.get(config.bridge_of(name)?)?;
-        blocked("port", name, &port_spec(name, port, bridge), facts)
+        blocked("port", name, &port_spec(name, port, bridge, facts), facts)
     });
     let hosts = config.host.iter().filter_map(|(name, host)| {
         let bridge = config.bridge.get(&host.bridge)?;
@@ -252,7 +252,7 @@ fn wanted_port(
     let (spec, enabled) = match (config.port.get(name), config.host.get(name)) {
         (Some(port), _) => {
             set_port_view(&mut view, port);
-            (port_spec(name, port, bridge), port.enabled)
+            (port_spec(name, port, bridge, facts), port.enabled)
         }
         (None, Some(host)) => {
             view.flags.host = true;
@@ -331,7 +331,10 @@ fn set_port_view(view: &mut PortView, port: &PortConfig) {
     .fold(0, |bits, (_, class)| bits | class.bit());
 }
 
-fn port_spec(name: &str, port: &PortConfig, bridge: &BridgeConfig) -> OpenSpec {
+fn port_spec(name: &str, port: &PortConfig, bridge: &BridgeConfig, facts: &Facts) -> OpenSpec {
+    // The kernel would draw a new address for a TAP each time it is made, and whoever talks to the pod
+    // in it would have to ask anew after every restart.
+    let stable = (port.kind == PortKind::Tap).then(|| derived_mac(facts.machine, name));
     let kind = match port.kind {
         PortKind::Nic => OpenKind::Nic {
             device: port.device.clone().unwrap_or_else(|| name.to_owned()),
@@ -347,7 +350,7 @@ fn port_spec(name: &str, port: &PortConfig, bridge: &BridgeConfig) -> OpenSpec {
     };
     let device = DeviceSettings {
         mtu: mtu(port.mtu.unwrap_or(bridge.mtu)),
-        mac: port.mac.map(mac),
+        mac: port.mac.map(mac).or(stable),
         up: port.enabled,
         ..DeviceSettings::default()
     };

@@ -237,6 +237,28 @@ fn a_bridges_own_interface_has_the_bridges_address() {
     );
 }
 
+/// I-05: a TAP has the same address each time it is made, another on each machine; a NIC keeps its own.
+#[test]
+fn a_tap_has_an_address_that_stays() {
+    let mac = |machine: u64, port: Value| {
+        let config = json!({"bridge": {"br0": {}}, "port": {"p": port}});
+        let facts = Facts::new(machine, true);
+        let all = compile(&self::config(config), &mut Registry::new(1), &facts).expect("sound");
+        all.ports["p"].spec.device.mac
+    };
+    let tap = || json!({"kind": "tap", "bridge": "br0"});
+    let own = mac(7, tap()).expect("an address");
+    assert_eq!(mac(7, tap()), Some(own), "also in another run");
+    assert_ne!(mac(8, tap()), Some(own));
+    assert!(
+        own.is_valid_source() && own.0[0] & 2 != 0,
+        "locally administered: {own}"
+    );
+    let said = json!({"kind": "tap", "bridge": "br0", "mac": "02:00:00:00:00:09"});
+    assert_eq!(mac(7, said), Some(MacAddr([2, 0, 0, 0, 0, 9])));
+    assert_eq!(mac(7, json!({"kind": "nic", "bridge": "br0"})), None);
+}
+
 #[test]
 fn every_error_is_reported_with_its_path() {
     let wrong = config(json!({
