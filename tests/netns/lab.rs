@@ -201,6 +201,47 @@ impl Lab {
         }
     }
 
+    /// Sends one frame, given in hexadecimal, by a device.
+    pub(crate) fn send(&self, host: &str, dev: &str, frame: &str) {
+        let code = format!(
+            "import socket; s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW); \
+             s.bind((\"{dev}\", 0)); s.send(bytes.fromhex(\"{frame}\"))"
+        );
+        run(&format!(
+            "ip netns exec {} python3 -c '{code}'",
+            self.ns(host)
+        ));
+    }
+
+    /// tcpdump's line on the first frame of that filter that a device receives once `act` is done.
+    ///
+    /// # Panics
+    /// When there is none.
+    pub(crate) fn first_frame(
+        &self,
+        host: &str,
+        dev: &str,
+        filter: &str,
+        act: impl Fn(),
+    ) -> String {
+        let log = self.file("first-frame.log");
+        let child = Command::new("ip")
+            .args(["netns", "exec", &self.ns(host), "timeout", "60", "tcpdump"])
+            .args(["-i", dev, "-Q", "in", "-nn", "-e", "-c", "1", filter])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(fs::File::create(&log).expect("a log"))
+            .spawn()
+            .expect("tcpdump");
+        eventually("tcpdump listens", || {
+            fs::read_to_string(&log).is_ok_and(|log| log.contains("listening on"))
+        });
+        act();
+        let output = child.wait_with_output().expect("its end");
+        assert!(output.status.success(), "no frame of `{filter}` on {dev}");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
     /// What the kernel of a host counted of all its TCP so far.
     fn tcp_counts(&self, host: &str) -> Tcp {
         let text = run(&format!(

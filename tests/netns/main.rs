@@ -1,9 +1,10 @@
 //! The netns tier: the real daemon on real devices, with software nobody here wrote at both ends.
 //!
-//! Needs root, iproute2, ping, iperf3 and tcpdump; a machine without them fails loudly.
+//! Needs root, iproute2, ping, iperf3, nftables, python3 and tcpdump; a machine without them fails loudly.
 
 mod checksums;
 mod lab;
+mod node;
 mod trunk;
 
 use lab::{Lab, eventually, run, sh};

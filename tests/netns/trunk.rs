@@ -12,8 +12,7 @@ const HOSTS: [(&str, &str, u8); 4] = [
     ("d", "pd", 4),   // switch 2, TAP
 ];
 
-/// S-03, S-16, V-02, V-03, V-08, I-02, I-03, I-05: every kind of host to every kind across the trunk,
-/// IPv4 and IPv6, both ways.
+/// Every kind of host to every kind across the trunk, IPv4 and IPv6, both ways.
 fn tcp_over_the_trunk(mtu: u32) {
     let mut lab = Lab::new();
     for ns in ["sw1", "sw2", "a", "b", "c", "d", "e"] {
@@ -91,11 +90,13 @@ fn tcp_over_the_trunk(mtu: u32) {
     second.assert_conserved();
 }
 
+/// S-03, S-16, V-02, V-03, V-08, I-01, I-02, I-03, I-05
 #[test]
 fn two_switches_joined_by_a_tagged_trunk_mtu_1500() {
     tcp_over_the_trunk(1500);
 }
 
+/// S-03, S-16, V-02, V-03, V-08, I-01, I-02, I-03, I-05, I-09
 #[test]
 fn two_switches_joined_by_a_tagged_trunk_mtu_9000() {
     tcp_over_the_trunk(9000);

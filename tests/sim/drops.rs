@@ -198,7 +198,7 @@ impl PortTx for RefusingDevice {
     }
 }
 
-/// N-17
+/// O-02, N-17
 #[test]
 fn every_reason_is_produced_and_counted_once() {
     for reason in DropReason::ALL {

@@ -3,6 +3,7 @@
 //! Every test ends with the conservation of frames (N-17): `MemSwitch` holds it when it is dropped.
 //! A doc comment names the rows of the feature map that a test proves.
 
+mod counters;
 mod drops;
 mod egress;
 mod explain;
@@ -15,6 +16,7 @@ mod oracle;
 mod reconfigure;
 mod steps;
 mod two_bridges;
+mod vlan;
 
 use vswitch_base::BridgeIndex;
 use vswitch_base::PortIndex;

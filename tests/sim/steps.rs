@@ -230,7 +230,7 @@ fn step_04_port_state_decides_who_enters() {
     }
 }
 
-/// V-08
+/// V-06, V-10, V-08
 #[test]
 fn step_05_what_the_ingress_filter_drops_is_not_learned() {
     let mut switch = lan(2);

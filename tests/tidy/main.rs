@@ -3,6 +3,8 @@
 //!
 //! Reads the tree it was built from and nothing else. Each test names every offender at once.
 
+mod rows;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -129,7 +129,7 @@ fn a_segmentation_frame_passes_whole_with_its_header() {
     });
 }
 
-/// Every byte of every frame survives 300 turns of the ring, at all lengths, in order.
+/// I-01: every byte of every frame survives 300 turns of the ring, at all lengths, in order.
 #[test]
 fn the_ring_turns_three_hundred_times_without_changing_a_byte() {
     in_namespace(|| {
@@ -169,7 +169,7 @@ fn the_ring_turns_three_hundred_times_without_changing_a_byte() {
     });
 }
 
-/// A full ring loses frames, says how many, lends no slot twice and goes on afterwards.
+/// I-01: a full ring loses frames, says how many, lends no slot twice and goes on afterwards.
 #[test]
 fn a_full_ring_counts_its_losses_and_recovers() {
     in_namespace(|| {

@@ -183,7 +183,7 @@ fn spec_in(spec: TapSpec) -> TapSpec {
     spec
 }
 
-/// Several queues: each is read, each worker writes.
+/// B-02, I-05: several queues: each is read, each worker writes.
 #[test]
 fn several_queues_and_workers_share_a_device() {
     for method in METHODS {

@@ -42,7 +42,7 @@ fn set(text: &str) -> VlanSet {
     text.parse().expect("a VLAN set")
 }
 
-/// S-16, S-18, V-02..V-05
+/// S-16, S-18, V-02, V-03, V-04
 #[test]
 fn short_forms_mean_their_memberships() {
     let config = config(SEED);

@@ -44,7 +44,7 @@ fn table(view: &PortView) -> (u16, Vec<u16>, Vec<u16>) {
     )
 }
 
-/// features.md 3.2.4, V-02 .. V-06, S-07: and an access port is never in VLAN 1 as well.
+/// V-02, V-03, V-04, V-06, S-07: and an access port is never in VLAN 1 as well.
 #[test]
 fn each_profile_has_its_vlans_and_no_others() {
     assert_eq!(
@@ -86,7 +86,7 @@ fn each_profile_has_its_vlans_and_no_others() {
     assert_eq!(every.vlans.len(), 4094);
 }
 
-/// interfaces.md §6, S-16: the seed's own line.
+/// S-16: the seed's own line.
 #[test]
 fn an_uplink_takes_its_vlans_from_the_bridge() {
     let uplink = |bridge: Value| {

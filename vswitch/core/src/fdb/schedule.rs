@@ -18,7 +18,7 @@ fn mac(number: u64) -> MacAddr {
     MacAddr::from_u64(0x0200_0000_0000 | number)
 }
 
-/// Kills the mutant `no_second_look`.
+/// B-02: workers learn together without waiting. Kills the mutant `no_second_look`.
 #[test]
 fn schedule_two_workers_learn_one_address_once() {
     let body = || {
@@ -36,7 +36,7 @@ fn schedule_two_workers_learn_one_address_once() {
     shuttle::check_pct(body, RUNS, 3);
 }
 
-/// Kills the mutant `no_reuse_check`.
+/// B-02: a look-up without a lock is never wrong. Kills the mutant `no_reuse_check`.
 #[test]
 fn schedule_a_reused_slot_never_answers_for_another_address() {
     let body = || {

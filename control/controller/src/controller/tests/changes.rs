@@ -359,7 +359,7 @@ fn changes_wait_for_each_other_and_the_queue_is_bounded() {
     assert!(rig.controller.is_idle());
 }
 
-/// features.md 3.11
+/// I-09: features.md 3.11
 #[test]
 fn mtus_rise_at_the_nic_first_and_fall_there_last() {
     let mut rig = small_rig();
@@ -513,6 +513,7 @@ fn a_resized_table_keeps_addresses_and_a_refused_resize_keeps_the_table() {
     );
 }
 
+/// V-17
 #[test]
 fn vlans_are_counted_where_the_bridge_says_so() {
     let mut rig = small_rig();

@@ -111,6 +111,19 @@ fn a_device_that_vanishes_is_given_up_and_taken_again_under_its_new_number() {
 }
 
 /// The queue's error may come long before, or without, the link event.
+/// I-10: the socket follows the device, so a port goes on under the device's new name and says so.
+#[test]
+fn a_renamed_device_goes_on_as_its_port() {
+    let mut rig = Rig::new(small(), &[nic("eth0", 5)]);
+    rig.take_log();
+    rig.link(LinkEvent::Present(nic("ens9", 5)));
+    let port = rig.port("eth0");
+    assert_eq!(port.state, "up");
+    let reason = port.reason.expect("a note");
+    assert!(reason.contains("\"ens9\""), "{reason}");
+    assert!(rig.take_log().is_empty(), "nothing is opened anew");
+}
+
 #[test]
 fn a_failed_queue_is_replaced() {
     let mut rig = small_rig();

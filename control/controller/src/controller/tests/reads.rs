@@ -247,6 +247,7 @@ fn a_watcher_that_returns_gets_what_it_missed() {
     );
 }
 
+/// O-01, O-02, V-17
 #[test]
 fn drops_are_explained_and_counters_balance() {
     let mut rig = small_rig();
