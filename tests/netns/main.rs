@@ -232,6 +232,10 @@ fn wrong_requests_are_refused_and_change_nothing() {
     ] {
         assert!(error.ends_with(expected), "{what}: {error} {detail}");
         assert!(
+            what != "no device" || detail.to_string().contains("no device of this name"),
+            "the cause is lost beside the hint: {detail}"
+        );
+        assert!(
             detail.to_string().len() > 20,
             "{what}: says nothing: {detail}"
         );

@@ -157,7 +157,7 @@ pub enum ApiError {
         retry_after_ms: u64,
     },
     /// The operating system refused.
-    #[error("{operation} {object}: {errno_name} (error {errno})")]
+    #[error("{object}: cannot {operation}: {errno_name} (error {errno})")]
     #[serde(rename = "io.vswitch.Switch.SystemError")]
     SystemError {
         /// What was tried, such as `open TAP`.
@@ -422,7 +422,10 @@ mod tests {
         );
         let io = std::io::Error::from_raw_os_error(16);
         let error = ApiError::system("open TAP", "port vm1", &io, None);
-        assert_eq!(error.to_string(), "open TAP port vm1: EBUSY (error 16)");
+        assert_eq!(
+            error.to_string(),
+            "port vm1: cannot open TAP: EBUSY (error 16)"
+        );
         assert_eq!(
             ApiError::parameter("a".repeat(5000).as_str(), "")
                 .to_string()

@@ -153,12 +153,6 @@ impl MacWord {
     }
 }
 
-impl From<MacAddr> for MacWord {
-    fn from(mac: MacAddr) -> Self {
-        mac.word()
-    }
-}
-
 impl fmt::Display for MacWord {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(&self.mac(), f)

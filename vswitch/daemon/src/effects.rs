@@ -452,7 +452,7 @@ fn port_error(error: &PortError) -> EffectError {
         _ => 0,
     };
     EffectError {
-        operation: format!("{} of port {}", error.op, error.port),
+        operation: error.op.to_string(),
         errno,
         errno_name: vswitch_api::error::errno_name(errno)
             .unwrap_or_default()

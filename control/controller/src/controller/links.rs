@@ -299,7 +299,7 @@ impl Controller {
             "down" => ("port-down", Severity::Info),
             "lower-down" => ("port-down", Severity::Warning),
             // We closed it: it is taken away, or given back at the end.
-            _ if status.trouble.is_none() => ("port-down", Severity::Info),
+            _ if self.stopping || status.trouble.is_none() => ("port-down", Severity::Info),
             _ => ("port-down", Severity::Error),
         };
         let message = format!("{name} is {state}{why}");

@@ -253,7 +253,11 @@ impl Controller {
 }
 
 fn system_error(object: &str, error: &EffectError) -> ApiError {
-    let hint = error.hint.clone().or_else(|| Some(error.message.clone()));
+    // What went wrong goes with what to do about it: the caller sees a bare errno otherwise.
+    let hint = Some(match &error.hint {
+        Some(hint) => format!("{}; {hint}", error.message),
+        None => error.message.clone(),
+    });
     ApiError::SystemError {
         operation: error.operation.clone(),
         object: object.to_owned(),
