@@ -335,6 +335,21 @@ impl<'a> TxList<'a> {
         self.order.len()
     }
 
+    /// The first `n` frames, and those after them.
+    ///
+    /// # Panics
+    /// When there are fewer.
+    #[inline]
+    #[must_use]
+    pub fn split_at(&self, n: usize) -> (Self, Self) {
+        let (first, rest) = self.order.split_at(n);
+        let list = |order| Self {
+            frames: self.frames,
+            order,
+        };
+        (list(first), list(rest))
+    }
+
     /// Whether there are none.
     #[inline]
     #[must_use]

@@ -75,6 +75,18 @@ pub struct TxReport {
     pub last_errno: i32,
 }
 
+impl std::ops::AddAssign for TxReport {
+    /// The frames of another list of the same port, sent later.
+    fn add_assign(&mut self, later: Self) {
+        self.sent += later.sent;
+        self.full += later.full;
+        self.errors += later.errors;
+        if later.last_errno != 0 {
+            self.last_errno = later.last_errno;
+        }
+    }
+}
+
 /// Work that a port takes over from the sender.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct TxCaps {

@@ -1,22 +1,21 @@
-//! Frames of an existing device through AF_PACKET: a TPACKET_V2 ring for each receive queue, a socket of
-//! its own for each worker that sends.
+//! Frames received from an existing device through AF_PACKET: a TPACKET_V2 ring for each receive queue.
+//! Sending is in `nic_tx.rs`.
 //!
-//! Received: the outermost tag comes beside the bytes, the virtio-net header with them; a frame that was
-//! cut to its slot is counted and not delivered. Sent: tag in band, headers gathered, up to 64 frames a
-//! system call, past the queueing discipline; what the device does not take is dropped and counted.
+//! The outermost tag comes beside the bytes, the virtio-net header with them; a frame that was
+//! cut to its slot is counted and not delivered.
 //!
 //! A device that goes down makes `receive` return `ENETDOWN` once; when it comes up again the same ring
 //! goes on. A device that is gone makes every call return `ENODEV`: the port must be opened anew.
 //!
 //! Why so many slots: [`RING_SLOTS`].
 
-use crate::sys::packet::{self, Sender};
+use crate::sys::packet;
 use crate::sys::packet_ring::{Geometry, RxRing};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use vswitch_base::{Tag, Tci, Tpid};
-use vswitch_core::frame::{Frame, FrameBatch, TxList, VnetHdr};
-use vswitch_core::port::{PortRx, PortTx, RxLosses, TxCaps, TxReport};
+use vswitch_core::frame::{Frame, FrameBatch, VnetHdr};
+use vswitch_core::port::{PortRx, RxLosses};
 
 /// Bytes of a slot that holds the largest segmentation-offload frame with all headers.
 pub const SLOT_BYTES: u32 = 67_584;
@@ -25,9 +24,6 @@ pub const SLOT_BYTES: u32 = 67_584;
 /// its 64 KB frames in a ring of 31 slots and none to 25 frames of 50,000 in one of 62; 124 slots carried a
 /// fifth more TCP than 62 (medians of seven interleaved runs) and lose less of small frames as well.
 pub const RING_SLOTS: u32 = 124;
-/// What one worker's unsent frames may hold in kernel memory. The usual limit of 208 KiB is three
-/// frames of 64 KiB: it would drop most of a TCP burst.
-const SEND_BUFFER_BYTES: usize = 4 << 20;
 /// Empty looks at the ring between two questions to the socket whether the device is well. Asking is a
 /// system call, and a device that fails makes the descriptor readable, so that looks follow fast.
 const LOOKS_PER_CHECK: u32 = 256;
@@ -161,57 +157,5 @@ impl PortRx for PacketRx {
             ring_full: ring_full.into(),
             truncated,
         }
-    }
-}
-
-/// One worker's way to send on a `nic` port.
-pub(crate) struct PacketTx {
-    socket: OwnedFd,
-    sender: Sender,
-}
-
-impl std::fmt::Debug for PacketTx {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("PacketTx")
-            .field("socket", &self.socket)
-            .finish_non_exhaustive()
-    }
-}
-
-impl PacketTx {
-    /// Opens a socket that only sends.
-    ///
-    /// # Errors
-    /// As [`PacketRx::open`].
-    pub(crate) fn open(ifindex: u32) -> io::Result<Self> {
-        let socket = packet::open()?;
-        packet::set_vnet_header(socket.as_fd())?;
-        packet::set_qdisc_bypass(socket.as_fd())?;
-        let forced =
-            rustix::net::sockopt::set_socket_send_buffer_size_force(&socket, SEND_BUFFER_BYTES);
-        if forced.is_err() {
-            rustix::net::sockopt::set_socket_send_buffer_size(&socket, SEND_BUFFER_BYTES)?;
-        }
-        packet::bind_send_only(socket.as_fd(), ifindex)?;
-        Ok(Self {
-            socket,
-            sender: Sender::new(),
-        })
-    }
-
-    /// Bytes of memory held in this process; unsent frames hold up to 4 MiB of the kernel's besides.
-    pub(crate) const fn memory_bytes() -> usize {
-        Sender::memory_bytes()
-    }
-}
-
-impl PortTx for PacketTx {
-    fn send(&mut self, frames: TxList<'_>) -> TxReport {
-        self.sender.send(self.socket.as_fd(), frames)
-    }
-
-    fn caps(&self) -> TxCaps {
-        // The kernel completes and segments whatever the device itself cannot.
-        TxCaps::ALL
     }
 }

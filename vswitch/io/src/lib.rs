@@ -19,6 +19,7 @@ mod monitor;
 mod netlink;
 mod nft;
 pub mod nic;
+mod nic_tx;
 pub mod pcap;
 mod poller;
 mod port;

@@ -9,13 +9,15 @@
 //! Effects thread only: drivers may take seconds.
 
 use crate::addr::{self, IpPrefix};
-use crate::af_packet::{PacketRx, PacketTx, RING_SLOTS, SLOT_BYTES};
+use crate::af_packet::{PacketRx, RING_SLOTS, SLOT_BYTES};
 use crate::error::{PortCause, PortError};
 use crate::link::{self, Link};
 use crate::nft::IngressGuard;
+use crate::nic_tx::NicTx;
 use crate::port::{Keep, OpenedPort, PortFacts, PortKeep};
 use crate::sys::ethtool::Ethtool;
 use crate::sys::packet_ring::Geometry;
+use crate::sys::xdp::XdpSender;
 use crate::sysctl;
 use serde::{Deserialize, Serialize};
 use std::io;
@@ -128,7 +130,7 @@ impl DeviceBefore {
 pub fn open_nic(spec: &NicSpec) -> Result<OpenedPort, PortError> {
     let (mut keep, mut warnings) = take(spec)?;
     let ifindex = keep.before.ifindex;
-    let opened = open_queues(spec, ifindex);
+    let opened = open_queues(spec, ifindex, &mut warnings);
     let (rx, tx, memory_bytes) = match opened {
         Ok(opened) => opened,
         Err(error) => {
@@ -171,7 +173,7 @@ pub fn open_nic(spec: &NicSpec) -> Result<OpenedPort, PortError> {
 
 type Queues = (Vec<Box<dyn PortRx>>, Vec<Box<dyn PortTx>>, u64);
 
-fn open_queues(spec: &NicSpec, ifindex: u32) -> io::Result<Queues> {
+fn open_queues(spec: &NicSpec, ifindex: u32, warnings: &mut Vec<String>) -> io::Result<Queues> {
     let geometry = Geometry::new(spec.ring_slots, spec.slot_bytes);
     let mut memory = 0;
     let mut rx: Vec<Box<dyn PortRx>> = Vec::new();
@@ -180,9 +182,18 @@ fn open_queues(spec: &NicSpec, ifindex: u32) -> io::Result<Queues> {
         rx.push(Box::new(queue));
     }
     let mut tx: Vec<Box<dyn PortTx>> = Vec::new();
+    let plain = XdpSender::open(ifindex, usize::from(spec.workers)).unwrap_or_else(|error| {
+        warnings.push(format!(
+            "port {}: every frame is sent through a packet socket, which costs more: no AF_XDP ({error})",
+            spec.name
+        ));
+        Vec::new()
+    });
+    let mut plain = plain.into_iter();
     for _ in 0..spec.workers {
-        memory += PacketTx::memory_bytes();
-        tx.push(Box::new(PacketTx::open(ifindex)?));
+        let handle = NicTx::open(ifindex, plain.next())?;
+        memory += handle.memory_bytes();
+        tx.push(Box::new(handle));
     }
     Ok((rx, tx, u64::try_from(memory).unwrap_or(u64::MAX)))
 }

@@ -237,7 +237,8 @@ fn a_frame_that_does_not_fit_its_slot_is_counted() {
     });
 }
 
-/// A frame that the device refuses is counted as an error; those around it are sent.
+/// A frame that the device refuses is counted, as an error where the system says why and as full where
+/// only the driver knows; those around it are sent.
 #[test]
 fn a_refused_frame_does_not_take_its_neighbours_with_it() {
     in_namespace(|| {
@@ -255,7 +256,7 @@ fn a_refused_frame_does_not_take_its_neighbours_with_it() {
             .map(|bytes| tx_frame(bytes, VnetHdr::NONE))
             .collect();
         let report = send_all(&mut *a.tx[0], &out);
-        assert_eq!((report.sent, report.full, report.errors), (3, 0, 2));
+        assert_eq!((report.sent, report.full, report.errors), (3, 1, 1));
         assert_eq!(report.last_errno, 90, "EMSGSIZE");
         let got = receive(&mut *b.rx[0], 3, |_| true);
         assert_eq!(
@@ -265,6 +266,96 @@ fn a_refused_frame_does_not_take_its_neighbours_with_it() {
         // More than a batch in one call is sent all the same.
         let many: Vec<_> = std::iter::repeat_n(out[0], 150).collect();
         assert_eq!(send_all(&mut *a.tx[0], &many).sent, 150);
+    });
+}
+
+/// Several workers send on a device with one queue, plain frames and such with offloads in turn: each
+/// worker's frames arrive in its order.
+#[test]
+fn workers_share_a_queue_and_keep_their_order() {
+    in_namespace(|| {
+        veth("v0", "v1");
+        let spec = NicSpec {
+            workers: 3,
+            ..NicSpec::new("v0")
+        };
+        let mut a = open_nic(&spec).expect("open");
+        assert!(a.warnings.is_empty(), "{:?}", a.warnings);
+        let mut b = open("v1");
+        let undone = VnetHdr {
+            flags: VnetHdr::NEEDS_CSUM,
+            csum_start: 34,
+            csum_offset: 6,
+            ..VnetHdr::NONE
+        };
+        let mut next = [0; 3];
+        for round in 0..40_u32 {
+            for (worker, tx) in (0_u32..).zip(&mut a.tx) {
+                let seed = |n: u32| worker << 16 | round << 4 | n;
+                let frames: Vec<_> = (0..16).map(|n| frame(60 + n as usize, seed(n))).collect();
+                let out: Vec<_> = (0..)
+                    .zip(&frames)
+                    .map(|(n, bytes)| {
+                        tx_frame(bytes, if n % 5 == 3 { undone } else { VnetHdr::NONE })
+                    })
+                    .collect();
+                let report = send_all(&mut **tx, &out);
+                assert_eq!(report.sent, 16, "{report:?}");
+            }
+            for got in receive(&mut *b.rx[0], 48, |_| true) {
+                let (worker, number) = (usize::from(got.bytes[15]), &got.bytes[16..18]);
+                let number = u16::from_be_bytes([number[0], number[1]]);
+                assert_eq!(number, next[worker], "worker {worker}");
+                next[worker] += 1;
+            }
+        }
+        assert_eq!(next, [640; 3]);
+    });
+}
+
+/// Another program's AF_XDP socket on the queue costs speed, not service.
+#[test]
+fn a_queue_that_another_has_is_sent_on_all_the_same() {
+    in_namespace(|| {
+        veth("v0", "v1");
+        let (mut a, mut b) = (open("v0"), open("v1"));
+        // Both at once is what a second daemon on the same device would be.
+        let mut second = open("v0");
+        assert!(
+            second.warnings.iter().any(|w| w.contains("AF_XDP")),
+            "{:?}",
+            second.warnings
+        );
+        for tx in [&mut a.tx[0], &mut second.tx[0]] {
+            assert_eq!(send(&mut **tx, &frame(60, 1), VnetHdr::NONE), SENT_ONE);
+            assert_eq!(receive(&mut *b.rx[0], 1, support::ours).len(), 1);
+        }
+    });
+}
+
+/// While the device is down its frames are errors; nothing of them comes later.
+#[test]
+fn what_was_sent_to_a_device_that_is_down_does_not_come_later() {
+    in_namespace(|| {
+        let (v0, _) = veth("v0", "v1");
+        let (mut a, mut b) = (open("v0"), open("v1"));
+        vswitch_io::link::set_up(v0, false).expect("down");
+        let stale: Vec<_> = (0..200).map(|n| frame(60, n)).collect();
+        let out: Vec<_> = stale
+            .iter()
+            .map(|bytes| tx_frame(bytes, VnetHdr::NONE))
+            .collect();
+        for _ in 0..4 {
+            let report = send_all(&mut *a.tx[0], &out);
+            assert_eq!((report.sent, report.full, report.errors), (0, 0, 200));
+            assert_eq!(report.last_errno, 100, "ENETDOWN");
+        }
+        vswitch_io::link::set_up(v0, true).expect("up");
+        until("the device", || {
+            send(&mut *a.tx[0], &frame(60, 777), VnetHdr::NONE) == SENT_ONE
+        });
+        let got = receive(&mut *b.rx[0], 1, support::ours);
+        assert_eq!(got[0].bytes, frame(60, 777));
     });
 }
 

@@ -10,12 +10,14 @@
 pub(crate) mod ethtool;
 pub(crate) mod gather;
 pub(crate) mod ifreq;
+mod mapping;
 pub(crate) mod netns;
 pub(crate) mod packet;
 pub(crate) mod packet_ring;
 pub(crate) mod peer;
 pub(crate) mod tun;
 pub(crate) mod uring;
+pub(crate) mod xdp;
 
 use std::io;
 use std::os::fd::{BorrowedFd, RawFd};

@@ -15,12 +15,11 @@
 )]
 
 use super::gather::{self, Gather, PARTS};
+use super::mapping::Mapping;
 use io_uring::types::{BufRingEntry, CancelBuilder, Fd};
 use io_uring::{IoUring, Probe, cqueue, opcode};
-use rustix::mm::{MapFlags, ProtFlags};
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
-use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 use vswitch_core::frame::{BATCH_MAX, TxList};
@@ -34,46 +33,6 @@ const READ: u64 = 1;
 const WAKE: u64 = 2;
 /// How long dropping a ring waits for the kernel to let go of its buffers.
 const CANCEL_WAIT: Duration = Duration::from_secs(5);
-
-/// Private memory, page-aligned.
-#[derive(Debug)]
-struct Mapping {
-    base: NonNull<u8>,
-    len: usize,
-}
-
-// SAFETY: plain memory owned by this value.
-unsafe impl Send for Mapping {}
-
-impl Mapping {
-    fn new(len: usize) -> io::Result<Self> {
-        // SAFETY: a new private mapping at an address of the kernel's choice.
-        let base = unsafe {
-            rustix::mm::mmap_anonymous(
-                std::ptr::null_mut(),
-                len,
-                ProtFlags::READ | ProtFlags::WRITE,
-                MapFlags::PRIVATE,
-            )?
-        };
-        let base = NonNull::new(base.cast()).ok_or(io::ErrorKind::OutOfMemory)?;
-        Ok(Self { base, len })
-    }
-}
-
-impl Drop for Mapping {
-    fn drop(&mut self) {
-        if self.len == 0 {
-            return; // given up, see ReadRing's Drop
-        }
-        // SAFETY: the mapping is ours and of this length; its owner dropped the ring that used it.
-        let unmapped = unsafe { rustix::mm::munmap(self.base.as_ptr().cast(), self.len) };
-        debug_assert!(
-            unmapped.is_ok(),
-            "the memory was mapped at this address and length"
-        );
-    }
-}
 
 /// Multishot reads of one descriptor.
 pub(crate) struct ReadRing {
@@ -122,8 +81,8 @@ impl ReadRing {
         if !probe.is_supported(opcode::ReadMulti::CODE) {
             return Err(io::ErrorKind::Unsupported.into());
         }
-        let buffers = Mapping::new(usize::from(count) * buffer_bytes as usize)?;
-        let entries = Mapping::new(usize::from(count) * size_of::<BufRingEntry>())?;
+        let buffers = Mapping::private(usize::from(count) * buffer_bytes as usize)?;
+        let entries = Mapping::private(usize::from(count) * size_of::<BufRingEntry>())?;
         let address = entries.base.as_ptr() as u64;
         // SAFETY: the entries are page-aligned, hold `count` of them, and outlive the ring: `Drop`
         // ends the requests first, and the fields are dropped in order.
