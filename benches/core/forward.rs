@@ -4,7 +4,6 @@
 //! addresses asked for are spread over the whole table. Zero allocations per batch is asserted.
 
 use std::io;
-use std::os::fd::RawFd;
 use std::sync::Arc;
 use vswitch_base::{BridgeIndex, EtherType, Generation, Instant, MacAddr, PortIndex, Vid};
 use vswitch_benches::{is_wanted, measure};
@@ -12,7 +11,7 @@ use vswitch_core::counters::PortCounters;
 use vswitch_core::fdb::{Fdb, Source};
 use vswitch_core::frame::{BATCH_MAX, Frame, FrameBatch, TxList};
 use vswitch_core::mailbox::{WorkerCommand, mailbox};
-use vswitch_core::port::{PortRx, PortTx, TxCaps, TxReport};
+use vswitch_core::port::{PortRx, PortTx, ReadyFds, TxCaps, TxReport};
 use vswitch_core::snapshot::{BridgeSpec, PortView, SnapshotBuilder};
 use vswitch_core::testing::{frame, station, vid};
 use vswitch_core::worker::{Outbox, Worker};
@@ -43,8 +42,8 @@ impl PortRx for Source64 {
 
     fn release(&mut self) {}
 
-    fn ready_fd(&self) -> Option<RawFd> {
-        None
+    fn ready_fds(&self) -> ReadyFds {
+        [None; 2]
     }
 }
 

@@ -172,8 +172,8 @@ impl PortRx for LosingQueue {
 
     fn release(&mut self) {}
 
-    fn ready_fd(&self) -> Option<std::os::fd::RawFd> {
-        None
+    fn ready_fds(&self) -> vswitch_core::port::ReadyFds {
+        [None; 2]
     }
 
     fn take_losses(&mut self) -> RxLosses {

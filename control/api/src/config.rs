@@ -246,7 +246,8 @@ pub struct PortConfig {
     pub mtu: Option<u32>,
     /// Receive queues: 1..=64.
     pub queues: u32,
-    /// Slots of the receive ring of a `nic` port: 2..=4096, of 67,584 bytes each.
+    /// Memory of the receive rings of each queue of a `nic` port, in slots of 67,584 bytes: 2..=4096. A queue
+    /// alone cuts half of it into small slots for small frames.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ring_slots: Option<u32>,
     /// Whether the TAP outlives the daemon.

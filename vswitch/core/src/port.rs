@@ -33,9 +33,9 @@ pub trait PortRx: Send + Debug {
     /// Gives back the memory of all frames lent so far. Called after the batch was dropped.
     fn release(&mut self);
 
-    /// A descriptor that polls readable when `receive` would find frames; `None` for ports without
-    /// one, whose owner must be woken by other means.
-    fn ready_fd(&self) -> Option<RawFd>;
+    /// The descriptors of which one polls readable when `receive` would find frames: none for ports
+    /// whose owner must be woken by other means.
+    fn ready_fds(&self) -> ReadyFds;
 
     /// Frames that the kernel dropped for lack of room, and frames cut to the slot, since the last
     /// call. May make a system call: for the slow path (once a second), not per batch.
@@ -43,6 +43,9 @@ pub trait PortRx: Send + Debug {
         RxLosses::default()
     }
 }
+
+/// Up to two descriptors to wait on.
+pub type ReadyFds = [Option<RawFd>; 2];
 
 /// What a receive queue lost before we saw it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]

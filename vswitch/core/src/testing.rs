@@ -7,12 +7,11 @@ use crate::counters::{PortCounters, PortTotals};
 use crate::fdb::Fdb;
 use crate::frame::{Frame, FrameBatch, TxList, VnetHdr};
 use crate::mailbox::{MailboxTx, Publisher, WorkerCommand, mailbox};
-use crate::port::{PortRx, PortTx, TxCaps, TxReport};
+use crate::port::{PortRx, PortTx, ReadyFds, TxCaps, TxReport};
 use crate::snapshot::{BridgeSpec, PortView, Snapshot, SnapshotBuilder};
 use crate::worker::{Outbox, Worker};
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
-use std::os::fd::RawFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use vswitch_base::{
     BridgeIndex, EtherType, Generation, Instant, MacAddr, PortIndex, Tag, Tci, Tpid, Vid,
@@ -158,8 +157,8 @@ impl PortRx for MemRx {
         }
     }
 
-    fn ready_fd(&self) -> Option<RawFd> {
-        None
+    fn ready_fds(&self) -> ReadyFds {
+        [None; 2]
     }
 }
 

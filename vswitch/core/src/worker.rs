@@ -140,7 +140,8 @@ impl Worker {
         self.queues
             .iter()
             .filter(|q| !q.failed)
-            .filter_map(|q| q.rx.ready_fd())
+            .flat_map(|q| q.rx.ready_fds())
+            .flatten()
     }
 
     /// Descriptors of queues that became hot since the last call: they have had frames again and again
@@ -228,7 +229,7 @@ impl Worker {
         if frames > 0 {
             queue.lively = queue.lively.saturating_add(1);
             if queue.lively == HOT_BREATHS {
-                self.hot.extend(queue.rx.ready_fd());
+                self.hot.extend(queue.rx.ready_fds().into_iter().flatten());
             }
         }
         if let Err(error) = outcome {
@@ -269,7 +270,7 @@ impl Worker {
                     failed: false,
                     lively: 0,
                 });
-                self.hot.reserve(self.queues.len());
+                self.hot.reserve(2 * self.queues.len());
                 self.queues_changed = true;
             }
             WorkerCommand::RemoveQueues { port } => {

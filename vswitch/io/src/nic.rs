@@ -16,7 +16,6 @@ use crate::nft::IngressGuard;
 use crate::nic_tx::NicTx;
 use crate::port::{Keep, OpenedPort, PortFacts, PortKeep};
 use crate::sys::ethtool::Ethtool;
-use crate::sys::packet_ring::Geometry;
 use crate::sys::xdp::XdpSender;
 use crate::sysctl;
 use serde::{Deserialize, Serialize};
@@ -174,10 +173,14 @@ pub fn open_nic(spec: &NicSpec) -> Result<OpenedPort, PortError> {
 type Queues = (Vec<Box<dyn PortRx>>, Vec<Box<dyn PortTx>>, u64);
 
 fn open_queues(spec: &NicSpec, ifindex: u32, warnings: &mut Vec<String>) -> io::Result<Queues> {
-    let geometry = Geometry::new(spec.ring_slots, spec.slot_bytes);
     let mut memory = 0;
     let mut rx: Vec<Box<dyn PortRx>> = Vec::new();
-    for queue in PacketRx::open(ifindex, spec.queues.clamp(1, 64), geometry)? {
+    for queue in PacketRx::open(
+        ifindex,
+        spec.queues.clamp(1, 64),
+        spec.ring_slots,
+        spec.slot_bytes,
+    )? {
         memory += queue.memory_bytes();
         rx.push(Box::new(queue));
     }

@@ -275,7 +275,7 @@ fn a_device_that_vanishes_is_told_and_can_come_back() {
         let (v0, _) = veth("v0", "v1");
         let mut port = open("v0");
         let mut poller = vswitch_io::Poller::new().expect("epoll");
-        let fd = port.rx[0].ready_fd().expect("a socket");
+        let fd = port.rx[0].ready_fds()[0].expect("a socket");
         poller.add_raw(fd, 5).expect("add");
         link::delete(v0).expect("delete");
         let waited = poller.wait(Some(Duration::from_secs(5)), |token| assert_eq!(token, 5));
@@ -311,8 +311,9 @@ fn an_idle_queue_sleeps_and_a_frame_wakes_it() {
         let (mut a, mut b) = (open("v0"), open("v1"));
         take(&mut *b.rx[0]).expect("receive");
         let mut poller = vswitch_io::Poller::new().expect("epoll");
-        let fd = b.rx[0].ready_fd().expect("a socket");
-        poller.add_raw(fd, 1).expect("add");
+        for fd in b.rx[0].ready_fds().into_iter().flatten() {
+            poller.add_raw(fd, 1).expect("add");
+        }
         let idle = poller
             .wait(Some(Duration::from_millis(20)), |_| {})
             .expect("wait");

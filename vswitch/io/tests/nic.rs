@@ -174,9 +174,10 @@ fn the_ring_turns_three_hundred_times_without_changing_a_byte() {
 fn a_full_ring_counts_its_losses_and_recovers() {
     in_namespace(|| {
         veth("v0", "v1");
-        const SLOTS: usize = 62;
+        const SLOTS: usize = 64;
         let spec = NicSpec {
-            ring_slots: 62,
+            ring_slots: 64,
+            slot_bytes: 4096,
             ..NicSpec::new("v1")
         };
         let (mut a, mut b) = (open("v0"), open_nic(&spec).expect("open"));
@@ -266,6 +267,105 @@ fn a_refused_frame_does_not_take_its_neighbours_with_it() {
         // More than a batch in one call is sent all the same.
         let many: Vec<_> = std::iter::repeat_n(out[0], 150).collect();
         assert_eq!(send_all(&mut *a.tx[0], &many).sent, 150);
+    });
+}
+
+/// Short and long frames come through a ring each and in the order in which they were sent, also after
+/// the device was down; none of the long ones ends in a short slot.
+#[test]
+fn short_and_long_frames_keep_their_order() {
+    in_namespace(|| {
+        let (_, v1) = veth("v0", "v1");
+        let (mut a, mut b) = (open("v0"), open("v1"));
+        let (gso, offload) = gso_frame();
+        let lengths = [60, 1514, gso.len(), 1000, gso.len(), gso.len(), 61, 60];
+        for _ in 0..3 {
+            for round in 0..40_u16 {
+                let mut sent = Vec::new();
+                for (n, len) in (0_u16..).zip(lengths) {
+                    let mut bytes = gso[..len].to_vec();
+                    // The IPv4 identification numbers the frames; a cut frame is of no protocol.
+                    bytes[18..20].copy_from_slice(&(round * 16 + n).to_be_bytes());
+                    if len < gso.len() {
+                        bytes[12..14].copy_from_slice(&[0x88, 0xb5]);
+                    }
+                    sent.push(bytes);
+                }
+                let out: Vec<_> = sent
+                    .iter()
+                    .map(|bytes| {
+                        let whole = bytes.len() == gso.len();
+                        tx_frame(bytes, if whole { offload } else { VnetHdr::NONE })
+                    })
+                    .collect();
+                let report = send_all(&mut *a.tx[0], &out);
+                assert_eq!(report.sent as usize, out.len(), "{report:?}");
+                let got = receive(&mut *b.rx[0], out.len(), |_| true);
+                let numbers = |f: &support::Owned| (f.bytes.len(), f.bytes[18..20].to_vec());
+                let expected: Vec<_> = out
+                    .iter()
+                    .map(|f| (f.wire_len(), f.rest[6..8].to_vec()))
+                    .collect();
+                assert_eq!(got.iter().map(numbers).collect::<Vec<_>>(), expected);
+            }
+            assert_eq!(b.rx[0].take_losses().truncated, 0);
+            for up in [false, true] {
+                vswitch_io::link::set_up(v1, up).expect("the device");
+            }
+            until("the carrier", || {
+                let report = send(&mut *a.tx[0], &frame(60, 1), VnetHdr::NONE);
+                report == SENT_ONE && !take(&mut *b.rx[0]).unwrap_or_default().is_empty()
+            });
+            while take(&mut *b.rx[0]).map_or(true, |got| !got.is_empty()) {}
+        }
+    });
+}
+
+/// The same while the receiver looks: whatever it sees of two rings that fill under its eyes is in order.
+#[test]
+fn short_and_long_frames_keep_their_order_under_the_eyes_of_the_receiver() {
+    in_namespace(|| {
+        veth("v0", "v1");
+        let (mut a, mut b) = (open("v0"), open("v1"));
+        let (gso, offload) = gso_frame();
+        const FRAMES: u32 = 20_000;
+        let sending = std::sync::atomic::AtomicBool::new(true);
+        let (mut came, mut last, mut kinds) = (0, None, [0_u32; 2]);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                for number in 0..FRAMES {
+                    let is_long = number.wrapping_mul(2_654_435_761) >> 30 == 0;
+                    let mut bytes = gso[..if is_long { 4000 } else { 60 }].to_vec();
+                    bytes[16..18].copy_from_slice(&if is_long { [15, 146] } else { [0, 46] });
+                    // In the place of the acknowledgement number.
+                    bytes[42..46].copy_from_slice(&number.to_be_bytes());
+                    let offload = if is_long { offload } else { VnetHdr::NONE };
+                    assert_eq!(send(&mut *a.tx[0], &bytes, offload), SENT_ONE);
+                    if number % 64 == 63 {
+                        std::thread::sleep(Duration::from_micros(300));
+                    }
+                }
+                sending.store(false, std::sync::atomic::Ordering::Release);
+            });
+            loop {
+                let over = !sending.load(std::sync::atomic::Ordering::Acquire);
+                let got = take(&mut *b.rx[0]).expect("receive");
+                if over && got.is_empty() {
+                    break;
+                }
+                for frame in got {
+                    let number = u32::from_be_bytes(frame.bytes[42..46].try_into().expect("four"));
+                    assert!(last < Some(number), "{number} after {last:?}");
+                    last = Some(number);
+                    kinds[usize::from(frame.bytes.len() > 60)] += 1;
+                    came += 1;
+                }
+            }
+        });
+        let lost = b.rx[0].take_losses();
+        assert_eq!(lost.truncated, 0);
+        assert_eq!(came + u32::try_from(lost.ring_full).expect("few"), FRAMES);
+        assert!(kinds.iter().all(|&n| n > 1000), "{kinds:?}");
     });
 }
 

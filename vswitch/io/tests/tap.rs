@@ -121,7 +121,7 @@ fn a_frame_wakes_the_poller() {
             let mut behind = open_nic(&NicSpec::new("t0")).expect("open");
             let mut poller = vswitch_io::Poller::new().expect("epoll");
             poller
-                .add_raw(tap.rx[0].ready_fd().expect("a descriptor"), 3)
+                .add_raw(tap.rx[0].ready_fds()[0].expect("a descriptor"), 3)
                 .expect("add");
             let mut sleep = |expected: usize, timeout| {
                 let waited = poller.wait(Some(timeout), |_| {}).expect("wait");
@@ -360,7 +360,7 @@ fn a_tap_that_is_deleted_is_told() {
             take(&mut *tap.rx[0]).expect("receive");
             let mut poller = vswitch_io::Poller::new().expect("epoll");
             poller
-                .add_raw(tap.rx[0].ready_fd().expect("a descriptor"), 3)
+                .add_raw(tap.rx[0].ready_fds()[0].expect("a descriptor"), 3)
                 .expect("add");
             link::delete(tap.facts.ifindex).expect("delete");
             let waited = poller

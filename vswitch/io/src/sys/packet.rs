@@ -119,8 +119,35 @@ fn bind(fd: BorrowedFd<'_>, ifindex: u32, protocol_be: u16) -> io::Result<()> {
 /// # Errors
 /// `EINVAL` when the socket is not bound or the group is another device's.
 pub(crate) fn join_fanout(fd: BorrowedFd<'_>, group: Option<u16>) -> io::Result<u16> {
+    join(fd, FANOUT_HASH, group)
+}
+
+/// Makes a program choose the socket of a fanout group for each frame: the one whose number, in the order
+/// of joining, it returns, modulo their count. For the first socket of a group that nobody joined yet.
+///
+/// # Errors
+/// `EINVAL` when the socket is not bound or the program is refused.
+pub(crate) fn start_program_fanout(
+    fd: BorrowedFd<'_>,
+    program: &[libc::sock_filter],
+) -> io::Result<u16> {
+    let group = join(fd, libc::PACKET_FANOUT_CBPF, None)?;
+    let program = program_of(program)?;
+    set_option(fd, libc::PACKET_FANOUT_DATA, &program)?;
+    Ok(group)
+}
+
+/// Joins the bound socket to a group that [`start_program_fanout`] made.
+///
+/// # Errors
+/// As there.
+pub(crate) fn join_program_fanout(fd: BorrowedFd<'_>, group: u16) -> io::Result<()> {
+    join(fd, libc::PACKET_FANOUT_CBPF, Some(group)).map(drop)
+}
+
+fn join(fd: BorrowedFd<'_>, mode: libc::c_uint, group: Option<u16>) -> io::Result<u16> {
     // The group's own hook decides about outgoing frames, not the sockets'.
-    let mut mode = FANOUT_HASH | libc::PACKET_FANOUT_FLAG_IGNORE_OUTGOING;
+    let mut mode = mode | libc::PACKET_FANOUT_FLAG_IGNORE_OUTGOING;
     if group.is_none() {
         mode |= libc::PACKET_FANOUT_FLAG_UNIQUEID;
     }
@@ -128,6 +155,14 @@ pub(crate) fn join_fanout(fd: BorrowedFd<'_>, group: Option<u16>) -> io::Result<
     set_option(fd, libc::PACKET_FANOUT, &argument)?;
     let joined: u32 = option(fd, libc::PACKET_FANOUT)?;
     Ok(u16::try_from(joined & 0xffff).expect("masked to 16 bits"))
+}
+
+fn program_of(program: &[libc::sock_filter]) -> io::Result<libc::sock_fprog> {
+    Ok(libc::sock_fprog {
+        len: u16::try_from(program.len()).map_err(|_| io::ErrorKind::InvalidInput)?,
+        // The kernel only reads.
+        filter: program.as_ptr().cast_mut(),
+    })
 }
 
 /// Frames dropped because the ring was full, since the last call: the kernel resets on reading.
@@ -155,11 +190,7 @@ pub(crate) fn take_frames(fd: BorrowedFd<'_>) -> io::Result<u32> {
 /// `EINVAL` for a program that the kernel refuses.
 #[cfg(feature = "testing")]
 pub(crate) fn attach_filter(fd: BorrowedFd<'_>, program: &[libc::sock_filter]) -> io::Result<()> {
-    let program = libc::sock_fprog {
-        len: u16::try_from(program.len()).map_err(|_| io::ErrorKind::InvalidInput)?,
-        // The kernel only reads.
-        filter: program.as_ptr().cast_mut(),
-    };
+    let program = program_of(program)?;
     let len = u32::try_from(size_of_val(&program)).expect("a sock_fprog is 16 bytes");
     let value = std::ptr::from_ref(&program).cast();
     let (level, name) = (libc::SOL_SOCKET, libc::SO_ATTACH_FILTER);

@@ -150,6 +150,19 @@ impl RxRing {
             && self.status(self.head).load(Ordering::Acquire) & libc::TP_STATUS_USER != 0
     }
 
+    /// When the kernel took in the frame that would be lent next, in nanoseconds of its real-time clock;
+    /// `None` when none is ready.
+    #[inline]
+    pub(crate) fn stamp(&self) -> Option<u64> {
+        if !self.is_ready() {
+            return None;
+        }
+        // SAFETY: the slot begins with a tpacket2_hdr, aligned, and is ours since `is_ready` saw its
+        // status with acquire: the kernel does not write to it until we release it.
+        let header = unsafe { self.slot(self.head).cast::<libc::tpacket2_hdr>().read() };
+        Some(u64::from(header.tp_sec) * 1_000_000_000 + u64::from(header.tp_nsec))
+    }
+
     /// Lends the frames that are ready, in order, as the iterator is advanced. What was lent stays
     /// lent until [`Self::release`].
     pub(crate) const fn lend(&mut self) -> Lend<'_> {
@@ -218,6 +231,14 @@ impl Drop for RxRing {
 /// Iterator over the frames that are ready; see [`RxRing::lend`].
 pub(crate) struct Lend<'a> {
     ring: &'a mut RxRing,
+}
+
+impl Lend<'_> {
+    /// As [`RxRing::stamp`].
+    #[inline]
+    pub(crate) fn stamp(&self) -> Option<u64> {
+        self.ring.stamp()
+    }
 }
 
 impl<'a> Iterator for Lend<'a> {

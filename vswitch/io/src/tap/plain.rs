@@ -6,9 +6,9 @@
 use super::READ_BYTES;
 use rustix::io::Errno;
 use std::io::{self, IoSlice};
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, OwnedFd};
 use vswitch_core::frame::{Frame, FrameBatch, TxList, VnetHdr};
-use vswitch_core::port::{PortRx, PortTx, TxCaps, TxReport};
+use vswitch_core::port::{PortRx, PortTx, ReadyFds, TxCaps, TxReport};
 
 /// Room for 16 frames of the largest size, or for a batch of ordinary ones.
 const ARENA_BYTES: usize = 16 * READ_BYTES as usize;
@@ -70,8 +70,8 @@ impl PortRx for PlainRx {
         self.used = 0;
     }
 
-    fn ready_fd(&self) -> Option<RawFd> {
-        Some(self.fd.as_raw_fd())
+    fn ready_fds(&self) -> ReadyFds {
+        [Some(self.fd.as_raw_fd()), None]
     }
 }
 

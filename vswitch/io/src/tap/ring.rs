@@ -5,9 +5,9 @@
 use super::{READ_BUFFERS, READ_BYTES};
 use crate::sys::uring::{ReadRing, WriteRing};
 use std::io;
-use std::os::fd::{OwnedFd, RawFd};
+use std::os::fd::OwnedFd;
 use vswitch_core::frame::{Frame, FrameBatch, TxList, VnetHdr};
-use vswitch_core::port::{PortRx, PortTx, TxCaps, TxReport};
+use vswitch_core::port::{PortRx, PortTx, ReadyFds, TxCaps, TxReport};
 
 /// One receive queue.
 #[derive(Debug)]
@@ -45,8 +45,8 @@ impl PortRx for UringRx {
         self.0.release();
     }
 
-    fn ready_fd(&self) -> Option<RawFd> {
-        Some(self.0.ready_fd())
+    fn ready_fds(&self) -> ReadyFds {
+        [Some(self.0.ready_fd()), None]
     }
 }
 
