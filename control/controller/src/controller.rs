@@ -149,6 +149,8 @@ pub struct Controller {
     settings: Settings,
     counters: Box<dyn Counters>,
     wall: WallClock,
+    /// When this controller, and with it the daemon, began: the clock does not begin at zero.
+    begun: Instant,
     facts: Facts,
     registry: Registry,
 
@@ -217,6 +219,7 @@ impl Controller {
         let mut controller = Self {
             counters,
             wall,
+            begun: now,
             facts,
             registry,
             saved: config.clone(),
@@ -389,6 +392,12 @@ impl Controller {
     #[must_use]
     pub const fn latest_event(&self) -> u64 {
         self.events.latest()
+    }
+
+    /// Whole seconds since the daemon began.
+    #[must_use]
+    pub fn uptime_seconds(&self, now: Instant) -> u64 {
+        now.saturating_since(self.begun).as_secs()
     }
 
     /// The running configuration.

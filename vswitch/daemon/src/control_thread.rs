@@ -196,9 +196,10 @@ pub(crate) fn run(
     )
     .map_err(said("start the effects thread"))?;
     let counters = Box::new(EngineCounters(Rc::clone(&engine)));
-    let controller = Controller::new(settings, config, counters, present, clock.now())
+    let now = clock.now();
+    let controller = Controller::new(settings, config, counters, present, now)
         .map_err(|errors| files.explain(errors))?;
-    let started = vswitch_api::time::rfc3339(std::time::SystemTime::now());
+    let started = vswitch_api::time::rfc3339(clock.wall(now));
     let mut thread = ControlThread {
         poll,
         bell,

@@ -33,7 +33,7 @@ impl Controller {
             },
             problems,
             version: self.settings.version.clone(),
-            uptime_seconds: (now - Instant::ZERO).as_secs(),
+            uptime_seconds: self.uptime_seconds(now),
             generation: self.generation,
             unsaved: crate::plan::changes(&self.saved, &self.config).len() as u64,
             bridges: u32::try_from(self.committed.bridges.len()).unwrap_or(u32::MAX),

@@ -249,8 +249,8 @@ impl ControlThread {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
             start_time: self.started.clone(),
-            uptime_seconds: (now - Instant::ZERO).as_secs(),
-            snapshot_time: vswitch_api::time::rfc3339(std::time::SystemTime::now()),
+            uptime_seconds: self.controller.uptime_seconds(now),
+            snapshot_time: vswitch_api::time::rfc3339(self.clock.wall(now)),
             socket: self.options.socket.display().to_string(),
             config_files: self
                 .config_files

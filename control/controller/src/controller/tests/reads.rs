@@ -41,6 +41,14 @@ fn the_state_shows_what_is_configured_and_what_is_there() {
 }
 
 #[test]
+fn the_uptime_counts_from_the_beginning_of_the_daemon_not_of_its_clock() {
+    let mut rig = small_rig();
+    assert_eq!(rig.health().uptime_seconds, 0);
+    rig.pass(Duration::from_secs(5));
+    assert_eq!(rig.health().uptime_seconds, 5);
+}
+
+#[test]
 fn addresses_are_listed_without_stale_ones_and_flushed_by_choice() {
     let mut rig = small_rig();
     learn(&rig, "eth0", 100, STATION);
