@@ -173,6 +173,8 @@ pub struct Controller {
     observed: Generation,
     publish_due: bool,
     stalled: bool,
+    /// Workers that stand still, and since when.
+    standing: BTreeMap<u32, Instant>,
     /// The state file could not be written.
     save_again: Timer,
 
@@ -236,6 +238,7 @@ impl Controller {
             observed: Generation::default(),
             publish_due: false,
             stalled: false,
+            standing: BTreeMap::new(),
             save_again: Timer::default(),
             job: None,
             queue: VecDeque::new(),
