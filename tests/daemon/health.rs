@@ -114,6 +114,25 @@ fn histograms_count_what_was_sent() {
     daemon.assert_conserved();
 }
 
+/// O-08: `vswctl` shows the same, of a daemon that works.
+#[test]
+fn vswctl_shows_what_the_threads_do() {
+    let daemon = daemon("adaptive");
+    daemon.put_all("vm1", &vec![broadcast(station(1)); 100]);
+    let told = daemon.ctl("daemon info");
+    for column in ["BATCH-P99", "LOOP-P99", "LONGEST", "STALLS"] {
+        assert!(told.contains(column), "{told}");
+    }
+    let told = daemon.ctl("top --once");
+    for part in ["WORKER", "LOOP-P99", "router", "vm1", "vm2", "pps"] {
+        assert!(told.contains(part), "{told}");
+    }
+    let told: Value = serde_json::from_str(&daemon.ctl("top --once --json")).expect("JSON");
+    assert_eq!(told["ports"].as_array().map(Vec::len), Some(3), "{told}");
+    assert_eq!(told["workers"][0]["stalls"], 0, "{told}");
+    assert!(told["workers"][0]["busyPercent"].is_u64(), "{told}");
+}
+
 /// Whose queues a thread serves, also when that changes.
 #[test]
 fn a_worker_names_its_ports() {
