@@ -310,7 +310,7 @@ impl ControlThread {
         let due = due.map(|d| d + Duration::from_millis(1));
         let look = self
             .watchdog
-            .due()
+            .wake_by()
             .saturating_since(self.clock.running_now());
         let look = Duration::from(look) + Duration::from_millis(1);
         let capture = (!self.captures.is_empty()).then_some(CAPTURE_ROUND);

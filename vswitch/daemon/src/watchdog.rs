@@ -1,6 +1,6 @@
 //! Whether a forwarding thread stands still.
 //!
-//! The control thread looks once a second at each thread's [`Progress`]. A thread that is not asleep and
+//! The control thread looks about once a second at each thread's [`Progress`]. A thread that is not asleep and
 //! has begun no breath from one look to another, at least [`PATIENCE`] later, stands still: frames wait
 //! in its ports' rings until the rings are full. A breath takes microseconds, so it is never work that
 //! takes so long, but a device's system call that does not return, or a core that the scheduler
@@ -19,8 +19,10 @@ pub(crate) const LOOK: Duration = Duration::from_secs(1);
 /// How long a thread may be without a new breath. A breath takes some ten microseconds: no work comes near
 /// a second, and a scheduler that keeps a thread off its core for so long is worth a warning.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(1);
+/// So much later a look may be, so that it falls together with another reason to wake up.
+const SLACK: Duration = Duration::from_millis(250);
 /// A look this much after its time is late.
-const LATE: Duration = Duration::from_millis(250);
+const LATE: Duration = Duration::from_millis(500);
 
 /// What a look found.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -73,9 +75,14 @@ impl Watchdog {
         }
     }
 
-    /// When to look next.
+    /// When to look next: at the first wake-up from then on.
     pub(crate) fn due(&self) -> Instant {
         self.last + LOOK
+    }
+
+    /// When to wake up for it if nothing else does.
+    pub(crate) fn wake_by(&self) -> Instant {
+        self.due() + SLACK
     }
 
     /// Looks at every thread, in the order of their numbers.
@@ -262,13 +269,15 @@ mod tests {
             &mut dog,
             &[
                 (1_000, &[Some(1)], &[]),
-                (2_251, &[Some(1)], &[]),
+                (2_501, &[Some(1)], &[]),
                 (60_000, &[Some(1)], &[]),
-                (61_250, &[Some(1)], &[stalled(0, 1_250)]),
+                (61_500, &[Some(1)], &[stalled(0, 1_500)]),
                 (90_000, &[Some(1)], &[]),
                 (91_000, &[Some(2)], &[recovered(0, 31_000)]),
             ],
         );
         assert_eq!(dog.due(), Instant::ZERO + ms(92_000));
+        let in_time = dog.due() + LATE;
+        assert!(dog.due() < dog.wake_by() && dog.wake_by() < in_time);
     }
 }
