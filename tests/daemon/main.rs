@@ -5,6 +5,7 @@
 
 mod errors;
 mod frames;
+mod health;
 mod lab;
 mod life;
 mod limits;

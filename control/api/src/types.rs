@@ -14,8 +14,8 @@ mod stats;
 use serde::{Deserialize, Serialize};
 
 pub use debug::{
-    CaptureDirection, CaptureReply, CapturedFrame, ClockReply, DaemonInfo, FramesReply, TraceCopy,
-    TraceReply, TraceStep, WorkerInfo,
+    CaptureDirection, CaptureReply, CapturedFrame, ClockReply, DaemonInfo, FramesReply,
+    HistogramBucket, TraceCopy, TraceReply, TraceStep, WorkerInfo, WorkerPort,
 };
 pub use fdb::{FdbEntry, FdbEvent, FdbFlushed, FdbKind, FdbOp, FdbPage};
 pub use state::{

@@ -149,6 +149,8 @@ pub struct Controller {
     settings: Settings,
     counters: Box<dyn Counters>,
     wall: WallClock,
+    /// When this controller, and with it the daemon, began: the clock does not begin at zero.
+    begun: Instant,
     facts: Facts,
     registry: Registry,
 
@@ -171,6 +173,8 @@ pub struct Controller {
     observed: Generation,
     publish_due: bool,
     stalled: bool,
+    /// Workers that stand still, and since when.
+    standing: BTreeMap<u32, Instant>,
     /// The state file could not be written.
     save_again: Timer,
 
@@ -217,6 +221,7 @@ impl Controller {
         let mut controller = Self {
             counters,
             wall,
+            begun: now,
             facts,
             registry,
             saved: config.clone(),
@@ -233,6 +238,7 @@ impl Controller {
             observed: Generation::default(),
             publish_due: false,
             stalled: false,
+            standing: BTreeMap::new(),
             save_again: Timer::default(),
             job: None,
             queue: VecDeque::new(),
@@ -389,6 +395,12 @@ impl Controller {
     #[must_use]
     pub const fn latest_event(&self) -> u64 {
         self.events.latest()
+    }
+
+    /// Whole seconds since the daemon began.
+    #[must_use]
+    pub fn uptime_seconds(&self, now: Instant) -> u64 {
+        now.saturating_since(self.begun).as_secs()
     }
 
     /// The running configuration.

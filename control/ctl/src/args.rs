@@ -16,7 +16,7 @@ use crate::render::{Format, Look};
 use crate::session::Session;
 use crate::{
     World, api, bridge, capture, config, daemon, drops, fdb, foreign, monitor, port, shell, show,
-    status, trace, vlan,
+    status, top, trace, vlan,
 };
 
 /// Where the daemon listens unless told otherwise.
@@ -119,6 +119,8 @@ pub(crate) enum Command {
     Trace(trace::Args),
     /// Dropped frames by reason, with the meaning
     Drops(drops::Args),
+    /// Load of threads and ports, again and again, the busiest port first
+    Top(top::Args),
     /// Events as they happen
     Monitor(monitor::Args),
     /// Frames as they pass a port, printed or as pcapng
@@ -183,6 +185,7 @@ fn dispatch(command: Command, session: &mut Session<'_, '_>) -> Result<(), Failu
         Command::Fdb(command) => fdb::run(command, session),
         Command::Trace(args) => trace::run(&args, session),
         Command::Drops(args) => drops::run(&args, session),
+        Command::Top(args) => top::run(&args, session),
         Command::Monitor(args) => monitor::run(args, session),
         Command::Capture(args) => capture::run(args, session),
         Command::Config(command) => config::run(command, session),

@@ -8,13 +8,16 @@ use vswitch_api::request::{DaemonGetInfo, SetLogLevel};
 use vswitch_api::types::DaemonInfo;
 
 use crate::failure::Failure;
-use crate::render::{Body, Facts, Format, Look, Table, View, or_dash};
+use crate::render::{Body, Facts, Look, Table, View, or_dash};
 use crate::session::{Session, Watch};
 use crate::units;
+use crate::workers::{self, Load};
 
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
-    /// Version, process, files, threads
+    /// Version, process, files, threads: each thread's busy time, frames a batch, time of a pass over its
+    /// queues (LOOP; half and 99 % of them take at most P50 and P99, told by powers of two), and how
+    /// often it stood still. Since the start; with --watch since the look before
     Info {
         #[command(flatten)]
         watch: Watch,
@@ -68,15 +71,6 @@ pub(crate) fn run(command: Command, session: &mut Session<'_, '_>) -> Result<(),
     }
 }
 
-/// Part of the time since the reading before, or since the start, in percent.
-fn busy(now: (u64, u64), before: Option<(u64, u64)>) -> Option<String> {
-    let (old_busy, old_idle) = before.unwrap_or_default();
-    let busy = now.0.checked_sub(old_busy)?;
-    let all = busy.checked_add(now.1.checked_sub(old_idle)?)?;
-    let percent = u128::from(busy) * 100 / u128::from(Some(all).filter(|all| *all > 0)?);
-    Some(format!("{percent}%"))
-}
-
 fn view(now: &DaemonInfo, before: Option<&DaemonInfo>, look: &Look) -> Result<View, Failure> {
     let mut facts = Facts::default();
     facts.add("version", now.version.as_str());
@@ -103,29 +97,41 @@ fn view(now: &DaemonInfo, before: Option<&DaemonInfo>, look: &Look) -> Result<Vi
         "QUEUES>",
         "BUSY>",
         "FRAMES>",
-        "BATCHES>",
-        "FRAMES/BATCH>",
+        "+BATCHES>",
+        "BATCH>",
+        "BATCH-P50>",
+        "BATCH-P99>",
+        "LOOP-P50>",
+        "LOOP-P99>",
+        "LONGEST>",
+        "+LONGEST-AT",
+        "STALLS>",
+        "+PORTS",
     ]);
     for worker in &now.workers {
-        let old =
-            before.and_then(|before| before.workers.iter().find(|old| old.index == worker.index));
+        let load = Load::of(worker, before);
         table.row(vec![
             worker.index.into(),
             or_dash(worker.cpu),
             worker.queues.into(),
-            or_dash(busy(
-                (worker.busy_ns, worker.idle_ns),
-                old.map(|old| (old.busy_ns, old.idle_ns)),
-            )),
+            load.busy_cell(),
             worker.frames.into(),
             worker.batches.into(),
-            or_dash(worker.frames.checked_div(worker.batches)),
+            or_dash(load.mean_batch()),
+            or_dash(load.batch(50)),
+            or_dash(load.batch(99)),
+            load.loop_cell(50),
+            load.loop_cell(99),
+            load.longest_cell(),
+            or_dash(worker.longest_at.as_ref()),
+            workers::stalls_cell(worker),
+            or_dash(workers::ports(worker)),
         ]);
     }
     if !now.workers.is_empty() {
         text.push('\n');
         let plain = Look {
-            format: Format::Table,
+            format: look.for_people(),
             columns: Vec::new(),
             sort: None,
             ..look.clone()

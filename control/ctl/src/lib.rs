@@ -7,6 +7,7 @@
 //! | [`failure`] | errors, exit codes |
 //! | [`render`], [`units`] | tables and JSON from one value; numbers and times for people |
 //! | [`link`] | the daemon behind a trait, so that tests answer in its place |
+//! | [`workers`] | what a forwarding thread did between two readings |
 //! | `status`, `show`, `bridge`, `port`, `vlan`, `fdb`, `trace`, `drops`, … | one file a noun |
 //! | [`iproute2`] | the text layouts and JSON of iproute2's `bridge` |
 //! | [`frame_text`], [`frame_line`], [`pcapng`] | frames: read from text, told in a line, written to files |
@@ -39,9 +40,11 @@ mod session;
 mod shell;
 mod show;
 mod status;
+mod top;
 mod trace;
 mod units;
 mod vlan;
+mod workers;
 
 use std::ffi::OsString;
 use std::io::Write;

@@ -12,7 +12,7 @@ use crate::change::{ChangeArgs, Options, report};
 use crate::failure::Failure;
 use crate::session::{Session, Watch};
 
-pub(crate) use view::{direction, state_cell, vlan_words};
+pub(crate) use view::{Rates, direction, state_cell, vlan_words};
 use view::{list, show, stats};
 
 #[derive(Debug, clap::Subcommand)]

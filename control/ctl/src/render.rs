@@ -89,6 +89,15 @@ impl Look {
         if self.ascii { ascii } else { unicode }
     }
 
+    /// The form for people, whatever was asked for: with more columns if that was.
+    pub(crate) fn for_people(&self) -> Format {
+        if self.wide() {
+            Format::Wide
+        } else {
+            Format::Table
+        }
+    }
+
     pub(crate) fn wide(&self) -> bool {
         self.format == Format::Wide
     }

@@ -1,8 +1,8 @@
 //! One run of the command: its options, its output, and the daemon when it is needed.
 //!
 //! Connects at the first call, so that commands that need no daemon run without one. Typed
-//! calls over the untyped [`Link`]; `--watch` as repeated answers. One thread; blocks on the
-//! socket and, between two looks of `--watch`, on the clock.
+//! calls over the untyped [`Link`]; `--watch` and `top` as repeated answers. One thread; blocks on
+//! the socket and, between two looks, on the clock.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -141,11 +141,23 @@ impl<'a, 'w> Session<'a, 'w> {
             let view = make(self)?;
             return self.show(&view);
         }
-        if self.look.format == Format::Json {
+        self.show_again(watch.interval, None, make)
+    }
+
+    /// Shows what `make` makes as often as told, or until interrupted, so many seconds apart. JSON is
+    /// one object a line, unless it is shown only once.
+    pub(crate) fn show_again(
+        &mut self,
+        interval: u64,
+        times: Option<u64>,
+        mut make: impl FnMut(&mut Self) -> Result<View, Failure>,
+    ) -> Result<(), Failure> {
+        if self.look.format == Format::Json && times != Some(1) {
             self.look.format = Format::Jsonl;
         }
         let mut first = true;
-        loop {
+        let mut left = times.unwrap_or(u64::MAX);
+        while left > 0 {
             let view = make(self)?;
             let text = view.print(&self.look)?;
             let people = matches!(self.look.format, Format::Table | Format::Wide);
@@ -156,8 +168,12 @@ impl<'a, 'w> Session<'a, 'w> {
             };
             self.print(&format!("{lead}{text}"))?;
             first = false;
-            std::thread::sleep(Duration::from_secs(watch.interval));
+            left -= 1;
+            if left > 0 {
+                std::thread::sleep(Duration::from_secs(interval));
+            }
         }
+        Ok(())
     }
 }
 

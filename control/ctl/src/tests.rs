@@ -112,6 +112,7 @@ pub(crate) fn vswctl(line: &str) -> Ran {
 fn golden(noun: &str, lines: &[&str]) {
     let mut text = String::new();
     for line in lines {
+        replies::clock::reset();
         let ran = vswctl(line);
         let code = ran.exit.code();
         let exit = if code == 0 {
@@ -332,9 +333,26 @@ fn config_and_daemon() {
         "daemon",
         &[
             "daemon info",
+            "daemon info -o wide",
+            "daemon info -o jsonl",
             "daemon log",
             "daemon log set debug",
             "daemon log -j",
+        ],
+    );
+}
+
+/// O-08: the load of threads and ports, once and again.
+#[test]
+fn top() {
+    golden(
+        "top",
+        &[
+            "top --once",
+            "top -n 2 --interval 1 --columns port,in/s",
+            "top -c 1 --json",
+            "top --once -c 1",
+            "top -c 0",
         ],
     );
 }
@@ -471,6 +489,7 @@ fn completions_and_pages_name_every_command() {
         "fdb",
         "trace",
         "drops",
+        "top",
         "monitor",
         "capture",
         "config",

@@ -45,6 +45,19 @@ pub(crate) fn bytes(count: u64) -> String {
     format!("{} {prefix}B", digits(value))
 }
 
+/// A short time: `640 ns`, `8 us`, `1.02 ms`, `2 s`.
+pub(crate) fn nanoseconds(ns: u64) -> String {
+    #[expect(clippy::cast_precision_loss, reason = "three digits are shown")]
+    let mut value = ns as f64;
+    for unit in ["ns", "us", "ms"] {
+        if value < 999.5 {
+            return format!("{} {unit}", digits(value));
+        }
+        value /= 1000.0;
+    }
+    format!("{} s", digits(value))
+}
+
 /// A link speed: `10G`, `2500M`.
 pub(crate) fn speed(mbps: u32) -> String {
     if mbps >= 1000 && mbps.is_multiple_of(1000) {
@@ -170,6 +183,11 @@ mod tests {
         assert_eq!(rate(0.0, "pps"), "0 pps");
         assert_eq!(rate(999.9, "pps"), "1.00 kpps");
         assert_eq!(rate(12.34, "pps"), "12.3 pps");
+        let times = [0, 640, 8_000, 1_024_000, 1_048_576_000, 90_000_000_000].map(nanoseconds);
+        assert_eq!(
+            times,
+            ["0 ns", "640 ns", "8 us", "1.02 ms", "1.05 s", "90 s"]
+        );
         assert_eq!(bytes(999), "999 B");
         assert_eq!(bytes(1_500_000), "1.50 MB");
         assert_eq!(bytes(u64::MAX), "18447 PB");

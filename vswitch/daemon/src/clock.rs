@@ -35,10 +35,16 @@ impl Clock {
     #[must_use]
     pub(crate) fn now(&self) -> Instant {
         // Whoever acts on a new time hears of it by a lock or a system call, which order the store.
-        let nanos = match self.stands_at.load(Ordering::Relaxed) {
-            0 => u64::try_from(self.start.elapsed().as_nanos()).unwrap_or(u64::MAX),
-            stands_at => stands_at,
-        };
+        match self.stands_at.load(Ordering::Relaxed) {
+            0 => self.running_now(),
+            stands_at => Instant::from_nanos(stands_at),
+        }
+    }
+
+    /// Now as if nobody had stopped it or set it forward: for what goes on all the same, such as threads.
+    #[must_use]
+    pub(crate) fn running_now(&self) -> Instant {
+        let nanos = u64::try_from(self.start.elapsed().as_nanos()).unwrap_or(u64::MAX);
         Instant::from_nanos(nanos)
     }
 

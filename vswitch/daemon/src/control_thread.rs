@@ -5,6 +5,7 @@
 //! came in, lets the controller decide, then performs effects and sends replies until there are none.
 
 mod calls;
+mod workers;
 
 use crate::access::Access;
 use crate::captures::Captures;
@@ -15,6 +16,7 @@ use crate::files::Files;
 use crate::links::Links;
 use crate::server::{CallId, Server};
 use crate::signals::Signals;
+use crate::watchdog::Watchdog;
 use crate::wires::Wires;
 use crate::worker_thread::{Waiting, WakeControl};
 use crate::{LogHandle, Options};
@@ -110,6 +112,7 @@ pub(crate) struct ControlThread {
     links: Links,
     server: Server,
     engine: Rc<RefCell<Engine>>,
+    watchdog: Watchdog,
     effects: Effects,
     controller: Controller,
     captures: Captures,
@@ -196,9 +199,10 @@ pub(crate) fn run(
     )
     .map_err(said("start the effects thread"))?;
     let counters = Box::new(EngineCounters(Rc::clone(&engine)));
-    let controller = Controller::new(settings, config, counters, present, clock.now())
+    let now = clock.now();
+    let controller = Controller::new(settings, config, counters, present, now)
         .map_err(|errors| files.explain(errors))?;
-    let started = vswitch_api::time::rfc3339(std::time::SystemTime::now());
+    let started = vswitch_api::time::rfc3339(clock.wall(now));
     let mut thread = ControlThread {
         poll,
         bell,
@@ -206,6 +210,7 @@ pub(crate) fn run(
         links,
         server,
         engine,
+        watchdog: Watchdog::new(workers, clock.running_now()),
         effects,
         controller,
         captures: Captures::default(),
@@ -303,9 +308,15 @@ impl ControlThread {
             .map(|at| Duration::from(at.saturating_since(now)));
         // Rounded up to the loop's millisecond, so that it is due when we wake.
         let due = due.map(|d| d + Duration::from_millis(1));
+        let look = self
+            .watchdog
+            .wake_by()
+            .saturating_since(self.clock.running_now());
+        let look = Duration::from(look) + Duration::from_millis(1);
         let capture = (!self.captures.is_empty()).then_some(CAPTURE_ROUND);
         let wire = self.wires.is_waiting().then_some(WIRE_ROUND);
-        due.into_iter().chain(capture).chain(wire).min()
+        let due = due.into_iter().chain(capture).chain(wire).min();
+        Some(due.map_or(look, |due| due.min(look)))
     }
 
     /// Takes in what is there and does what follows from it, until there is nothing more.
@@ -313,6 +324,7 @@ impl ControlThread {
         let mut now = self.clock.now();
         self.bell.rung.store(false, Ordering::Release);
         self.take_from_workers(now);
+        self.watch_workers(now);
         while let Some(answer) = self.effects.take_answer() {
             match answer {
                 Answer::Effect(done) => self.take_done(done, now),

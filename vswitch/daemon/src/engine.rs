@@ -69,7 +69,7 @@ impl Engine {
             let (mail_tx, mail_rx) = mailbox();
             let poller = Poller::new()?;
             let waker = poller.waker();
-            let stats = Arc::<ThreadStats>::default();
+            let stats = Arc::new(ThreadStats::new(clock.now()));
             // Core 0 is left to the host where there is another.
             let cpu = (count < cores).then_some(cores - 1 - number);
             let worker = Worker::new(mail_rx, Arc::clone(&outbox));
@@ -240,6 +240,12 @@ impl Engine {
                 .for_each(|(sum, counter)| *sum += counter.read());
         }
         Some(sum)
+    }
+
+    /// How many receive queues of each attached port the workers serve, by worker.
+    pub(crate) fn placement(&self) -> impl Iterator<Item = (PortIndex, &[usize])> {
+        let placed = self.placed.iter();
+        placed.map(|(port, (queues, _))| (*port, queues.as_slice()))
     }
 
     /// Each worker's core and statistics.

@@ -11,9 +11,11 @@ mod effects;
 mod engine;
 mod files;
 mod links;
+mod loop_stats;
 mod patience;
 mod server;
 mod signals;
+mod watchdog;
 mod wires;
 mod worker_thread;
 

@@ -7,6 +7,7 @@
 //! control thread only through queues and one wake-up when there is something for it.
 
 use crate::clock::Clock;
+use crate::loop_stats::LoopStats;
 use crate::patience::Patience;
 use std::io;
 use std::os::fd::RawFd;
@@ -31,18 +32,22 @@ pub(crate) struct Waiting {
 }
 
 /// What a thread did, for `daemon info`. One writer.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct ThreadStats {
-    /// Breaths that found frames.
-    pub batches: AtomicU64,
-    /// Frames found.
-    pub frames: AtomicU64,
-    /// Nanoseconds asleep.
-    pub idle_ns: AtomicU64,
-    /// Nanoseconds since the thread began, at its last look.
-    pub alive_ns: AtomicU64,
+    /// Breath by breath.
+    pub loops: LoopStats,
     /// Queues it serves.
     pub queues: AtomicU64,
+}
+
+impl ThreadStats {
+    /// Of a thread that begins now.
+    pub(crate) fn new(now: Instant) -> Self {
+        Self {
+            loops: LoopStats::new(now),
+            queues: AtomicU64::new(0),
+        }
+    }
 }
 
 /// Wakes the control thread when a worker has something for it.
@@ -69,6 +74,8 @@ pub(crate) fn run(
         u64::try_from(waiting.spin.as_nanos()).unwrap_or(u64::MAX),
     );
     let (mut last_frame, mut last_losses) = (begun, begun);
+    // The breath before, if it found frames: when it began, how many.
+    let mut lively = None;
     let mut patience = Patience::new(spin);
     let mut paused = false;
     let mut watched = Vec::new();
@@ -76,6 +83,10 @@ pub(crate) fn run(
     let mut unwatched = Vec::new();
     loop {
         let now = clock.now();
+        if let Some((began, frames)) = lively.take() {
+            stats.loops.note(began, now - began, frames);
+        }
+        stats.loops.begin();
         let frames = worker.poll(now);
         if worker.is_stopped() {
             return Ok(());
@@ -93,9 +104,6 @@ pub(crate) fn run(
         if now.saturating_since(last_losses) >= vswitch_base::Duration::from_secs(1) {
             last_losses = now;
             worker.collect_losses();
-            stats
-                .alive_ns
-                .store((now - begun).as_nanos(), Ordering::Relaxed);
         }
         if frames > 0 {
             if paused {
@@ -103,8 +111,7 @@ pub(crate) fn run(
                 paused = false;
             }
             last_frame = now;
-            add(&stats.batches, 1);
-            add(&stats.frames, frames as u64);
+            lively = Some((now, frames));
             for fd in worker.take_hot() {
                 if poller.remove_raw(fd).is_ok() {
                     unwatched.push(fd);
@@ -127,8 +134,11 @@ pub(crate) fn run(
             for fd in unwatched.drain(..) {
                 add_to(&poller, fd);
             }
-            poller.wait(Some(NAP), |_| {})?;
-            note_nap(stats, now, clock.now());
+            stats.loops.set_asleep(true);
+            let waited = poller.wait(Some(NAP), |_| {});
+            // Also of a thread that ends here: the watchdog is to find it.
+            stats.loops.set_asleep(false);
+            waited?;
         } else {
             std::hint::spin_loop();
         }
@@ -153,15 +163,4 @@ fn add_to(poller: &Poller, fd: RawFd) {
     if let Err(error) = poller.add_raw(fd, 0) {
         tracing::warn!(fd, %error, "cannot wait on a queue: it is looked at once a second");
     }
-}
-
-fn note_nap(stats: &ThreadStats, from: Instant, to: Instant) {
-    add(&stats.idle_ns, (to - from).as_nanos());
-}
-
-fn add(counter: &AtomicU64, n: u64) {
-    counter.store(
-        counter.load(Ordering::Relaxed).wrapping_add(n),
-        Ordering::Relaxed,
-    );
 }

@@ -315,6 +315,19 @@ pub(super) fn replies(method: &str) -> [Value; 2] {
         Request::DaemonGetInfo(_) => {
             let worker = WorkerInfo {
                 cpu: Some(1),
+                batch_sizes: vec![HistogramBucket {
+                    up_to: Some(1),
+                    count: 5,
+                }],
+                loop_times_ns: vec![HistogramBucket::default()],
+                longest_ns: Some(7),
+                longest_at: Some(text("2026-11-24T17:26:47.287Z")),
+                stalls: Some(1),
+                stalled: Some(true),
+                ports: vec![WorkerPort {
+                    port: text("vm1"),
+                    queues: 2,
+                }],
                 ..WorkerInfo::default()
             };
             let full = DaemonInfo {

@@ -106,7 +106,32 @@ pub struct ClockReply {
     pub time: String,
 }
 
+/// One bucket of a histogram.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct HistogramBucket {
+    /// The greatest value that is counted here; those of the bucket before are not. None: no limit,
+    /// which only the last has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub up_to: Option<u64>,
+    /// How many.
+    pub count: u64,
+}
+
+/// The receive queues of one port that a forwarding thread serves.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct WorkerPort {
+    /// The port.
+    pub port: String,
+    /// How many of its queues.
+    pub queues: u32,
+}
+
 /// One forwarding thread.
+///
+/// It works in *breaths*: in each it takes at most one batch from each of its queues and sends what
+/// comes of it. The sum over `batch_sizes` and the sum over `loop_times_ns` are both `batches`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct WorkerInfo {
@@ -117,14 +142,35 @@ pub struct WorkerInfo {
     pub cpu: Option<u32>,
     /// Receive queues it serves.
     pub queues: u32,
-    /// Nanoseconds at work.
+    /// Nanoseconds of breaths that found frames.
     pub busy_ns: u64,
-    /// Nanoseconds waiting.
+    /// Nanoseconds of the rest: it slept, or looked and found nothing.
     pub idle_ns: u64,
-    /// Batches processed.
+    /// Breaths that found frames.
     pub batches: u64,
-    /// Frames processed.
+    /// Frames found.
     pub frames: u64,
+    /// Breaths that found frames, by their number of frames.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub batch_sizes: Vec<HistogramBucket>,
+    /// Breaths that found frames, by the nanoseconds that they took.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub loop_times_ns: Vec<HistogramBucket>,
+    /// The longest of them in nanoseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub longest_ns: Option<u64>,
+    /// When that one began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub longest_at: Option<String>,
+    /// How often it was found standing still: awake, and no new breath for a second.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stalls: Option<u64>,
+    /// Whether it stands still now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stalled: Option<bool>,
+    /// The ports that it receives from, by name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ports: Vec<WorkerPort>,
 }
 
 /// `io.vswitch.Daemon.GetInfo`.

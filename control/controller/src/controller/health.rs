@@ -4,20 +4,66 @@
 //! What the operator switched off is no problem.
 
 use super::Controller;
+use crate::events::Note;
+use serde_json::json;
 use vswitch_api::text::path;
 use vswitch_api::types::{Event, Health, HealthReply, Severity};
-use vswitch_base::{Instant, Vid};
+use vswitch_base::{Duration, Instant, Vid};
 
 /// Jumping addresses that are named; more are not more instructive.
 const FLAPS_NAMED: usize = 10;
 
 impl Controller {
+    /// The daemon found that a worker stands still, for so long by now: it is not asleep and does not
+    /// finish what it does. To be told once; [`Self::handle_recovery`] ends it.
+    pub fn handle_stall(&mut self, worker: u32, lasting: Duration, now: Instant) {
+        let since = now.as_nanos().saturating_sub(lasting.as_nanos());
+        self.standing.insert(worker, Instant::from_nanos(since));
+        let message = standing(worker, lasting);
+        self.note_worker(worker, true, Severity::Warning, message, now);
+    }
+
+    /// A worker that stood still goes on, after so long.
+    pub fn handle_recovery(&mut self, worker: u32, lasted: Duration, now: Instant) {
+        self.standing.remove(&worker);
+        let message = format!(
+            "worker {worker} goes on after it stood still for {} s",
+            lasted.as_secs()
+        );
+        self.note_worker(worker, false, Severity::Info, message, now);
+    }
+
+    fn note_worker(
+        &mut self,
+        worker: u32,
+        stalled: bool,
+        severity: Severity,
+        message: String,
+        now: Instant,
+    ) {
+        let detail = json!({"worker": worker, "stalled": stalled});
+        self.note_with(
+            now,
+            Note {
+                kind: "workers",
+                object: "daemon",
+                severity,
+                message,
+                detail: Some(detail),
+            },
+        );
+    }
+
     pub(super) fn health(&self, now: Instant) -> HealthReply {
         let mut problems = self.port_problems();
         problems.extend(self.address_problems(now));
         if self.stalled {
             let message = "a worker does not take the newest configuration".to_owned();
             problems.push(self.problem("workers", "daemon", Severity::Error, message, now));
+        }
+        for (worker, since) in &self.standing {
+            let message = standing(*worker, now.saturating_since(*since));
+            problems.push(self.problem("workers", "daemon", Severity::Warning, message, *since));
         }
         let up = self
             .status
@@ -33,7 +79,7 @@ impl Controller {
             },
             problems,
             version: self.settings.version.clone(),
-            uptime_seconds: (now - Instant::ZERO).as_secs(),
+            uptime_seconds: self.uptime_seconds(now),
             generation: self.generation,
             unsaved: crate::plan::changes(&self.saved, &self.config).len() as u64,
             bridges: u32::try_from(self.committed.bridges.len()).unwrap_or(u32::MAX),
@@ -114,4 +160,14 @@ impl Controller {
         let host = self.config.host.contains_key(name);
         path(&[if host { "host" } else { "port" }, name])
     }
+}
+
+/// What it means that a worker stands still, and what to look at.
+fn standing(worker: u32, lasting: Duration) -> String {
+    format!(
+        "worker {worker} has stood still for {} s: frames that reach its ports are lost when their rings are \
+         full; its core runs something else, or a device's driver does not return: see thread \
+         worker-{worker} in top -H, and the kernel's log",
+        lasting.as_secs()
+    )
 }

@@ -197,6 +197,57 @@ fn dropped(counters: &PortCounters) -> u64 {
         .fold(0, u64::saturating_add)
 }
 
+/// What a port does in a second; `None`: it was not there at the reading before, or counts anew.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Rates {
+    pub(crate) frames_in: Option<f64>,
+    pub(crate) frames_out: Option<f64>,
+    pub(crate) bits_in: Option<f64>,
+    pub(crate) bits_out: Option<f64>,
+    pub(crate) drops: Option<f64>,
+}
+
+impl Rates {
+    /// From two readings of a port, so many seconds apart.
+    pub(crate) fn between(old: Option<&PortCounters>, now: &PortCounters, seconds: f64) -> Self {
+        let grown = |field: fn(&PortCounters) -> u64| {
+            old.and_then(|old| units::growth(field(old), field(now), seconds))
+        };
+        Self {
+            frames_in: grown(|c| c.frames_in),
+            frames_out: grown(|c| c.frames_out),
+            bits_in: grown(|c| c.bytes_in).map(|bytes| bytes * 8.0),
+            bits_out: grown(|c| c.bytes_out).map(|bytes| bytes * 8.0),
+            drops: grown(dropped),
+        }
+    }
+
+    /// Frames in both directions; 0 where nothing is known.
+    pub(crate) fn frames(&self) -> f64 {
+        self.frames_in.unwrap_or(0.0) + self.frames_out.unwrap_or(0.0)
+    }
+
+    /// The headings of [`Self::cells`].
+    pub(crate) const COLUMNS: [&'static str; 5] =
+        ["IN/S>", "OUT/S>", "RATE-IN>", "RATE-OUT>", "DROPS/S>"];
+
+    /// For people.
+    pub(crate) fn cells(&self) -> [Cell; 5] {
+        let rate = |value: Option<f64>, unit| or_dash(value.map(|value| units::rate(value, unit)));
+        let drops = match self.drops {
+            Some(drops) if drops > 0.0 => Cell::new(Style::Warn, units::rate(drops, "pps")),
+            other => rate(other, "pps"),
+        };
+        [
+            rate(self.frames_in, "pps"),
+            rate(self.frames_out, "pps"),
+            rate(self.bits_in, "bit/s"),
+            rate(self.bits_out, "bit/s"),
+            drops,
+        ]
+    }
+}
+
 /// Counters as a table; with an earlier reading also rates; one port also its drops.
 pub(super) fn stats(
     now: &PortsReply,
@@ -222,7 +273,7 @@ pub(super) fn stats(
         "DROPS>",
     ];
     if seconds.is_some() {
-        columns.extend(["IN/S>", "OUT/S>", "RATE-IN>", "RATE-OUT>"]);
+        columns.extend(Rates::COLUMNS);
     }
     let mut table = Table::new(&columns);
     for counters in &now.ports {
@@ -241,22 +292,8 @@ pub(super) fn stats(
             ),
         ];
         if let Some(seconds) = seconds {
-            let old = old.get(counters.port.as_str());
-            let grown = |field: fn(&PortCounters) -> u64| {
-                old.and_then(|old| units::growth(field(old), field(counters), seconds))
-            };
-            row.push(or_dash(
-                grown(|c| c.frames_in).map(|rate| units::rate(rate, "pps")),
-            ));
-            row.push(or_dash(
-                grown(|c| c.frames_out).map(|rate| units::rate(rate, "pps")),
-            ));
-            row.push(or_dash(
-                grown(|c| c.bytes_in).map(|rate| units::rate(rate * 8.0, "bit/s")),
-            ));
-            row.push(or_dash(
-                grown(|c| c.bytes_out).map(|rate| units::rate(rate * 8.0, "bit/s")),
-            ));
+            let old = old.get(counters.port.as_str()).copied();
+            row.extend(Rates::between(old, counters, seconds).cells());
         }
         table.row(row);
     }

@@ -24,6 +24,11 @@ pub(crate) mod clock {
         SECONDS.set(SECONDS.get() + 1);
         SECONDS.get() - 1
     }
+
+    /// As the daemon tells it.
+    pub(super) fn time(tick: u64) -> String {
+        format!("2026-11-24T10:00:{tick:02}.000000Z")
+    }
 }
 
 const NOW: &str = "2026-11-24T10:00:00.000000Z";
@@ -200,6 +205,7 @@ fn fdb_watch() -> Vec<Value> {
 fn stats(parameters: &Value) -> Result<Vec<Value>, ApiError> {
     let wanted = parameters["port"].as_str();
     wanted.map_or(Ok(()), |port| known(&PORTS, "port", port))?;
+    let tick = clock::tick();
     let counters = |port: &str, frames| PortCounters {
         port: port.into(),
         bridge: Some("mgmt-br".into()),
@@ -218,14 +224,17 @@ fn stats(parameters: &Value) -> Result<Vec<Value>, ApiError> {
             DropCount {
                 reason: "tx-full".into(),
                 direction: FrameDirection::Out,
-                frames: 1,
+                frames: 1 + tick * 3,
             },
         ],
     };
-    let mut ports = vec![counters("ens1f0", 1_234_567), counters("vm-db", 1_000)];
+    let mut ports = vec![
+        counters("ens1f0", 1_234_567 + tick * 120),
+        counters("vm-db", 1_000 + tick * 700_000),
+    ];
     ports.retain(|counters| wanted.is_none_or(|port| counters.port == port));
     Ok(vec![to_json(&PortsReply {
-        snapshot_time: NOW.into(),
+        snapshot_time: clock::time(tick),
         ports,
     })])
 }
@@ -260,7 +269,7 @@ fn drops(parameters: &Value) -> Vec<Value> {
         is("port", &drop.port) && is("reason", &drop.reason)
     });
     vec![to_json(&DropsReply {
-        snapshot_time: format!("2026-11-24T10:00:{tick:02}.000000Z"),
+        snapshot_time: clock::time(tick),
         drops,
     })]
 }

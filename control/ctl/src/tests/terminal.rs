@@ -58,6 +58,7 @@ fn a_broken_pipe_ends_quietly() {
     for line in [
         "show",
         "show -w",
+        "top",
         "monitor",
         "capture vm-db",
         "capture vm-db -w -",

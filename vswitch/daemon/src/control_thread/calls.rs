@@ -2,12 +2,10 @@
 
 use super::ControlThread;
 use crate::server::{CallId, Incoming};
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 use vswitch_api::request::{Capture, PutFrames};
 use vswitch_api::types::{
     CaptureReply, ClockReply, DaemonInfo, Done, FramesReply, InterfaceDescription, ServiceInfo,
-    WorkerInfo,
 };
 use vswitch_api::varlink::Reply;
 use vswitch_api::{ApiError, Request};
@@ -229,28 +227,12 @@ impl ControlThread {
     }
 
     fn info(&self, now: Instant) -> DaemonInfo {
-        let engine = self.engine.borrow();
-        let read = |n: &std::sync::atomic::AtomicU64| n.load(Ordering::Relaxed);
-        let workers = (0..)
-            .zip(engine.thread_stats())
-            .map(|(index, (cpu, stats))| {
-                let idle_ns = read(&stats.idle_ns);
-                WorkerInfo {
-                    index,
-                    cpu: cpu.and_then(|cpu| u32::try_from(cpu).ok()),
-                    queues: u32::try_from(read(&stats.queues)).unwrap_or(u32::MAX),
-                    busy_ns: read(&stats.alive_ns).saturating_sub(idle_ns),
-                    idle_ns,
-                    batches: read(&stats.batches),
-                    frames: read(&stats.frames),
-                }
-            });
         DaemonInfo {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
             start_time: self.started.clone(),
-            uptime_seconds: (now - Instant::ZERO).as_secs(),
-            snapshot_time: vswitch_api::time::rfc3339(std::time::SystemTime::now()),
+            uptime_seconds: self.controller.uptime_seconds(now),
+            snapshot_time: vswitch_api::time::rfc3339(self.clock.wall(now)),
             socket: self.options.socket.display().to_string(),
             config_files: self
                 .config_files
@@ -259,7 +241,7 @@ impl ControlThread {
                 .collect(),
             state_dir: Some(self.options.state_dir.display().to_string()),
             log: self.log.current(),
-            workers: workers.collect(),
+            workers: self.worker_infos(now),
             memory_bytes: crate::resident_bytes(),
         }
     }

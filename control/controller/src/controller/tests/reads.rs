@@ -4,7 +4,9 @@ use super::{STATION, is_known, learn, small, small_rig};
 use crate::testing::{Rig, nic};
 use serde_json::json;
 use vswitch_api::ApiError;
-use vswitch_api::types::{FdbEvent, FdbOp, FdbPage, OwnerKind, TraceReply, WatchReply};
+use vswitch_api::types::{
+    FdbEvent, FdbOp, FdbPage, Health, OwnerKind, Severity, TraceReply, WatchReply,
+};
 use vswitch_base::{Duration, MacAddr};
 
 #[test]
@@ -38,6 +40,54 @@ fn the_state_shows_what_is_configured_and_what_is_there() {
         .call("io.vswitch.Switch.GetState", json!({"port": "vm3"}))
         .expect_err("unknown");
     assert!(matches!(refused, ApiError::NotFound { hint: Some(hint), .. } if hint.contains("vm1")));
+}
+
+#[test]
+fn the_uptime_counts_from_the_beginning_of_the_daemon_not_of_its_clock() {
+    let mut rig = small_rig();
+    assert_eq!(rig.health().uptime_seconds, 0);
+    rig.pass(Duration::from_secs(5));
+    assert_eq!(rig.health().uptime_seconds, 5);
+}
+
+/// O-08: told as an event, shown in the health while it lasts.
+#[test]
+fn a_worker_that_stands_still_is_told_until_it_goes_on() {
+    let mut rig = small_rig();
+    assert_eq!(rig.health().health, Health::Ok);
+    rig.pass(Duration::from_secs(10));
+    let last = |rig: &mut Rig| {
+        let event = rig.events_of("workers").pop().expect("an event");
+        (event.severity, event.message, event.detail)
+    };
+    rig.controller
+        .handle_stall(1, Duration::from_secs(1), rig.now);
+    let (severity, message, detail) = last(&mut rig);
+    assert_eq!(severity, Severity::Warning);
+    for part in ["worker 1 has stood still for 1 s", "worker-1", "lost"] {
+        assert!(message.contains(part), "{message}");
+    }
+    assert_eq!(detail, Some(json!({"worker": 1, "stalled": true})));
+    rig.controller
+        .handle_stall(0, Duration::from_secs(1), rig.now);
+    rig.pass(Duration::from_secs(4));
+    let health = rig.health();
+    assert_eq!(health.health, Health::Degraded);
+    let told: Vec<&str> = health.problems.iter().map(|p| &*p.message).collect();
+    assert_eq!(told.len(), 2, "{told:?}");
+    for (worker, told) in told.iter().enumerate() {
+        let since = format!("worker {worker} has stood still for 5 s");
+        assert!(told.starts_with(&since), "{told}");
+    }
+    for worker in [0, 1] {
+        rig.controller
+            .handle_recovery(worker, Duration::from_secs(6), rig.now);
+    }
+    let (severity, message, detail) = last(&mut rig);
+    assert_eq!(severity, Severity::Info);
+    assert_eq!(message, "worker 1 goes on after it stood still for 6 s");
+    assert_eq!(detail, Some(json!({"worker": 1, "stalled": false})));
+    assert_eq!(rig.health().health, Health::Ok);
 }
 
 #[test]

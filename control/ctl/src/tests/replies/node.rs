@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use vswitch_api::config::VlanRange;
 use vswitch_api::types::*;
 
-use super::NOW;
+use super::{NOW, clock};
 
 fn ranges(text: &str) -> Vec<VlanRange> {
     text.parse::<vswitch_api::config::VlanSet>()
@@ -136,22 +136,54 @@ pub(super) fn config() -> Value {
     })
 }
 
+/// Bounds from 1, and these counts for the first of them.
+fn histogram(unit: u64, buckets: usize, counts: &[u64]) -> Vec<HistogramBucket> {
+    let bucket = |at: usize| HistogramBucket {
+        up_to: (at + 1 < buckets).then(|| unit << at),
+        count: counts.get(at).copied().unwrap_or(0),
+    };
+    (0..buckets).map(bucket).collect()
+}
+
+/// Worker 0 is at work in each second, worker 1 did something once and stands still.
 pub(super) fn info() -> DaemonInfo {
-    let worker = |index: u32| WorkerInfo {
-        index,
-        cpu: Some(index),
-        queues: 3,
-        busy_ns: 12_000_000_000,
-        idle_ns: 88_000_000_000,
-        batches: 10,
-        frames: 320,
+    let tick = clock::tick();
+    let worker = |index: u32| {
+        let work = if index == 0 { tick } else { 0 };
+        WorkerInfo {
+            index,
+            cpu: Some(index),
+            queues: 3,
+            busy_ns: 12_000_000_000 + work * 400_000_000,
+            idle_ns: 88_000_000_000 + tick * 1_000_000_000 - work * 400_000_000,
+            batches: 10 + work * 50_000,
+            frames: 320 + work * 700_000,
+            batch_sizes: histogram(1, 14, &[5 + work * 1_000, 1, 0, 0, 2 + work * 49_000, 0, 2]),
+            loop_times_ns: histogram(
+                1_000,
+                22,
+                &[2, 5, 1, work * 49_900, 0, 1 + work * 100, 0, 1],
+            ),
+            longest_ns: Some(77_100),
+            longest_at: Some(NOW.into()),
+            stalls: Some(u64::from(index) * 2),
+            stalled: Some(index == 1),
+            ports: ["ens1f0", "vm-db"]
+                .iter()
+                .zip([1, 2])
+                .map(|(port, queues)| WorkerPort {
+                    port: (*port).to_owned(),
+                    queues,
+                })
+                .collect(),
+        }
     };
     DaemonInfo {
         version: "0.1.0".into(),
         pid: 4711,
         start_time: "2026-11-21T06:00:00.000000Z".into(),
-        uptime_seconds: 273_600,
-        snapshot_time: NOW.into(),
+        uptime_seconds: 273_600 + tick,
+        snapshot_time: clock::time(tick),
         socket: "/run/vswitch/io.vswitch".into(),
         config_files: vec![
             "/etc/vswitch/vswitch.toml".into(),
