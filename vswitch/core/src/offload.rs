@@ -109,7 +109,7 @@ impl std::error::Error for OffloadError {}
 #[must_use]
 pub const fn needs_finishing(offload: &VnetHdr, caps: TxCaps) -> bool {
     if offload.is_gso() {
-        let cuts = match offload.gso_type & !VnetHdr::GSO_ECN {
+        let cuts = match offload.gso_kind() {
             VnetHdr::GSO_TCPV4 => caps.tso4,
             VnetHdr::GSO_TCPV6 => caps.tso6,
             VnetHdr::GSO_UDP_L4 => caps.uso,

@@ -67,7 +67,7 @@ pub(super) struct Layout {
 }
 
 impl Layout {
-    /// The layout of a packet that is to be cut as `kind` (a `GSO_*` value without the ECN bit).
+    /// The layout of a packet that is to be cut as `kind` (see [`VnetHdr::gso_kind`]).
     pub(super) fn of(rest: &[u8], kind: u8) -> Result<Self, OffloadError> {
         let (network, transport) = match kind {
             VnetHdr::GSO_TCPV4 => (Some(Network::V4), Transport::Tcp),
@@ -124,7 +124,7 @@ pub(super) fn network_offset(rest: &[u8]) -> usize {
 pub(super) fn claimed_segment_len(frame: &TxFrame<'_>, l3: usize) -> Option<usize> {
     let start = usize::from(frame.offload.csum_start);
     let l4 = start.checked_sub(frame.header.as_slice().len())?;
-    let header_len = match frame.offload.gso_type & !VnetHdr::GSO_ECN {
+    let header_len = match frame.offload.gso_kind() {
         VnetHdr::GSO_TCPV4 | VnetHdr::GSO_TCPV6 => {
             usize::from(byte(frame.rest, l4 + 12).ok()? >> 4) * 4
         }

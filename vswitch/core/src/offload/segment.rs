@@ -66,7 +66,7 @@ pub(super) fn cut(
     if !offload.needs_csum() || mss == 0 {
         return Err(OffloadError::Incomplete);
     }
-    let layout = Layout::of(frame.rest, offload.gso_type & !VnetHdr::GSO_ECN)?;
+    let layout = Layout::of(frame.rest, offload.gso_kind())?;
     let checksum = layout.transport.checksum_offset();
     if usize::from(offload.csum_start) != frame.header.as_slice().len() + layout.l4
         || usize::from(offload.csum_offset) != checksum

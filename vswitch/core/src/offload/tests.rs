@@ -229,7 +229,7 @@ fn contradictions_are_refused() {
     use OffloadError::{Contradiction, Incomplete, NotWhole, Truncated, UnknownType};
     type Change = fn(&mut Vec<u8>, &mut VnetHdr);
     // `rest` starts with the EtherType: IPv4 at 2, TCP at 22.
-    let cases: [(&str, Change, OffloadError); 15] = [
+    let cases: [(&str, Change, OffloadError); 17] = [
         (
             "IPv6 named",
             |_, o| o.gso_type = VnetHdr::GSO_TCPV6,
@@ -246,6 +246,8 @@ fn contradictions_are_refused() {
             UnknownType(3),
         ),
         ("unknown", |_, o| o.gso_type = 0x7f, UnknownType(0x7f)),
+        ("ECN alone", |_, o| o.gso_type = 0x80, UnknownType(0x80)),
+        ("ECN of UDP", |_, o| o.gso_type = 0x85, UnknownType(0x85)),
         ("no size", |_, o| o.gso_size = 0, Incomplete),
         ("no checksum", |_, o| o.flags = 0, Incomplete),
         (

@@ -209,7 +209,10 @@ impl Packet {
         };
         let offload = VnetHdr {
             flags: VnetHdr::NEEDS_CSUM,
-            gso_type: kind | if self.ecn { VnetHdr::GSO_ECN } else { 0 },
+            gso_type: match kind {
+                VnetHdr::GSO_TCPV4 | VnetHdr::GSO_TCPV6 if self.ecn => kind | VnetHdr::GSO_ECN,
+                _ => kind,
+            },
             // Only a hint: must not matter.
             hdr_len: 7,
             gso_size: self.mss,
