@@ -39,6 +39,8 @@ use crate::port::TxCaps;
 use segment::Cut;
 use std::fmt;
 use std::iter::FusedIterator;
+use vswitch_base::Tag;
+use vswitch_base::ether::ADDRESSES_LEN;
 
 /// Segments that one frame may become. 64 KB at the smallest MSS in honest use (536 bytes, from the
 /// IPv4 minimum of 576) makes 123; more is a sender who wants us to multiply work.
@@ -121,6 +123,15 @@ pub const fn needs_finishing(offload: &VnetHdr, caps: TxCaps) -> bool {
     } else {
         offload.needs_csum() && !caps.checksum
     }
+}
+
+/// Whether a frame to be cut has nothing about it that devices which cut refuse: one tag at most, a
+/// network header without IPv6 extensions right behind it, less than 64 KB.
+#[must_use]
+pub fn is_ordinary(frame: &TxFrame<'_>) -> bool {
+    frame.wire_len() <= usize::from(u16::MAX)
+        && frame.header.as_slice().len() <= ADDRESSES_LEN + Tag::LEN
+        && headers::is_plain(frame.rest)
 }
 
 /// What counts of a frame against the MTU of the port it leaves by, in bytes: the network-layer

@@ -3,7 +3,9 @@
 //!
 //! Received: the outermost tag comes beside the bytes, the virtio-net header with them; a frame that was
 //! cut to its slot is counted and not delivered. Sent: tag in band, headers gathered, up to 64 frames a
-//! system call, past the queueing discipline; what the device does not take is dropped and counted.
+//! system call, past the queueing discipline; what the device does not take is dropped and counted. On
+//! that way the kernel completes checksums where the device does not, but refuses frames that it would
+//! have to cut into segments: which types those are shows when it does, and is tried again now and then.
 //!
 //! A device that goes down makes `receive` return `ENETDOWN` once; when it comes up again the same ring
 //! goes on. A device that is gone makes every call return `ENODEV`: the port must be opened anew.
@@ -31,6 +33,10 @@ const SEND_BUFFER_BYTES: usize = 4 << 20;
 /// Empty looks at the ring between two questions to the socket whether the device is well. Asking is a
 /// system call, and a device that fails makes the descriptor readable, so that looks follow fast.
 const LOOKS_PER_CHECK: u32 = 256;
+
+/// Frames for which a segmentation type that the device refused is not tried again. A trial costs the
+/// copy of one frame of 64 KB; what an operator switched on at the device is in use soon after.
+const FRAMES_PER_TRIAL: u32 = 4096;
 
 /// One receive queue of a `nic` port.
 #[derive(Debug)]
@@ -168,6 +174,10 @@ impl PortRx for PacketRx {
 pub(crate) struct PacketTx {
     socket: OwnedFd,
     sender: Sender,
+    /// What the device took lately.
+    caps: TxCaps,
+    /// Frames until types that are not in `caps` are tried again.
+    until_trial: u32,
 }
 
 impl std::fmt::Debug for PacketTx {
@@ -196,6 +206,8 @@ impl PacketTx {
         Ok(Self {
             socket,
             sender: Sender::new(),
+            caps: TxCaps::ALL,
+            until_trial: 0,
         })
     }
 
@@ -207,11 +219,28 @@ impl PacketTx {
 
 impl PortTx for PacketTx {
     fn send(&mut self, frames: TxList<'_>) -> TxReport {
+        if self.until_trial > 0 {
+            let frames = u32::try_from(frames.len()).unwrap_or(u32::MAX);
+            self.until_trial = self.until_trial.saturating_sub(frames);
+            if self.until_trial == 0 {
+                self.caps = TxCaps::ALL;
+            }
+        }
         self.sender.send(self.socket.as_fd(), frames)
     }
 
     fn caps(&self) -> TxCaps {
-        // The kernel completes and segments whatever the device itself cannot.
-        TxCaps::ALL
+        // The kernel completes checksums for every device, but cuts for none on the way that we take.
+        self.caps
+    }
+
+    fn learn_uncut(&mut self, gso_kind: u8) {
+        match gso_kind {
+            VnetHdr::GSO_TCPV4 => self.caps.tso4 = false,
+            VnetHdr::GSO_TCPV6 => self.caps.tso6 = false,
+            VnetHdr::GSO_UDP_L4 => self.caps.uso = false,
+            _ => return,
+        }
+        self.until_trial = FRAMES_PER_TRIAL;
     }
 }

@@ -134,6 +134,16 @@ pub(super) fn claimed_segment_len(frame: &TxFrame<'_>, l3: usize) -> Option<usiz
     Some(l4.checked_sub(l3)? + header_len + usize::from(frame.offload.gso_size))
 }
 
+/// Whether an IP packet starts right behind an EtherType at the start, and its transport header right
+/// behind the IP header and its options.
+pub(super) fn is_plain(rest: &[u8]) -> bool {
+    const L3: usize = 2;
+    network_at(rest, L3).is_ok_and(|network| match network {
+        Network::V4 => true,
+        Network::V6 => matches!(byte(rest, L3 + 6), Ok(TCP | UDP)),
+    })
+}
+
 /// Whether the packet is SCTP, as far as one can tell.
 pub(super) fn is_sctp(rest: &[u8]) -> bool {
     let l3 = network_offset(rest);

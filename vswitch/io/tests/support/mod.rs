@@ -160,4 +160,5 @@ pub(crate) const SENT_ONE: TxReport = TxReport {
     full: 0,
     errors: 0,
     last_errno: 0,
+    uncut: false,
 };
