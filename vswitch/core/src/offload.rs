@@ -14,7 +14,7 @@
 //! ```
 //!
 //! **Guarantees.** Nothing here panics, whatever stands in header and frame, and nothing allocates
-//! after [`Finisher::new`]. A frame makes at most [`SEGMENTS_MAX`] segments. What the header claims is
+//! after [`Finisher::new`]. A frame makes at most [`TCP_SEGMENTS_MAX`] or [`UDP_SEGMENTS_MAX`] segments. What the header claims is
 //! checked against the packet itself (addresses family, protocol, position of the checksum); a
 //! contradiction is an [`OffloadError`], never a guess. Segments are what Linux's software GSO makes
 //! of the same frame.
@@ -42,13 +42,17 @@ use std::iter::FusedIterator;
 use vswitch_base::Tag;
 use vswitch_base::ether::ADDRESSES_LEN;
 
-/// Segments that one frame may become. 64 KB at the smallest MSS in honest use (536 bytes, from the
-/// IPv4 minimum of 576) makes 123; more is a sender who wants us to multiply work.
-pub const SEGMENTS_MAX: usize = 128;
+/// Segments that one TCP frame may become: 64 KB at the smallest MSS that Linux agrees to (48 bytes). More
+/// is a sender who wants us to multiply work.
+pub const TCP_SEGMENTS_MAX: usize = 65_535 / 48;
+
+/// Datagrams that one UDP frame may become: as many as Linux lets a sender ask for.
+pub const UDP_SEGMENTS_MAX: usize = 128;
 
 /// Bytes of the scratch: the longest frame that a port lends (67,584 bytes, the ring's slot), and
-/// 256 bytes of headers repeated for each segment. Less than 100 are usual.
-const SCRATCH_LEN: usize = 67_584 + SEGMENTS_MAX * 256;
+/// 256 bytes of headers repeated for each segment. Less than 100 are usual, and 45 segments: what no
+/// frame ever reached takes no memory.
+const SCRATCH_LEN: usize = 67_584 + TCP_SEGMENTS_MAX * 256;
 
 /// Why a frame could not be finished. The egress counts each as `tx-offload`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -67,7 +71,7 @@ pub enum OffloadError {
     Contradiction,
     /// An IP fragment or a jumbogram: neither can be cut.
     NotWhole,
-    /// More than [`SEGMENTS_MAX`] segments.
+    /// More than [`TCP_SEGMENTS_MAX`] or [`UDP_SEGMENTS_MAX`] segments.
     TooManySegments,
     /// The frame, or what would become of it, is longer than the scratch or than IP allows.
     TooLong,
@@ -94,7 +98,8 @@ impl fmt::Display for OffloadError {
             Self::TooManySegments => {
                 return write!(
                     f,
-                    "the frame would become more than {SEGMENTS_MAX} segments"
+                    "the frame would become more than {TCP_SEGMENTS_MAX} segments of TCP or \
+                     {UDP_SEGMENTS_MAX} of UDP"
                 );
             }
             Self::TooLong => "the frame is too long to be finished",
@@ -152,7 +157,8 @@ pub fn segment_payload_len(frame: &TxFrame<'_>) -> usize {
     headers::claimed_segment_len(frame, l3).map_or(len, |claimed| claimed.min(len))
 }
 
-/// Cuts and completes frames, one at a time, in memory of its own (about 98 KB).
+/// Cuts and completes frames, one at a time, in memory of its own (about 420 KB of address space, of which
+/// only pages that a frame reached take memory).
 pub struct Finisher {
     scratch: Box<[u8]>,
 }

@@ -136,7 +136,7 @@ impl Packet {
                 out.extend(&DST[..4]);
                 out.extend(vec![1; *options]);
                 // To be cut: the header's own sum is whatever the sender left there.
-                if self.mss == 0 {
+                if self.payload.len() <= usize::from(self.mss) || self.mss == 0 {
                     let ip = out.len() - 20 - options;
                     out[ip + 10..ip + 12].fill(0);
                     let checksum = !sum(&out[ip..]);
