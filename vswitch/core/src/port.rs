@@ -25,12 +25,16 @@ use std::fmt::Debug;
 use std::io;
 use std::os::fd::RawFd;
 
+/// `EPROTO`: the errno of a queue whose kernel side has stopped for good and must be opened anew.
+pub const QUEUE_STUCK: i32 = 71;
+
 /// One receive queue of a port.
 pub trait PortRx: Send + Debug {
     /// Appends what is ready, up to the room left in `batch`; an empty batch means that nothing is.
     ///
     /// # Errors
-    /// [`io::Error`] when the device failed as a whole. Frames already appended stay valid.
+    /// [`io::Error`] when the device failed as a whole, [`QUEUE_STUCK`] when only the queue did. Frames
+    /// already appended stay valid.
     fn receive<'a>(&'a mut self, batch: &mut FrameBatch<'a>) -> io::Result<()>;
 
     /// Gives back the memory of all frames lent so far. Called after the batch was dropped.

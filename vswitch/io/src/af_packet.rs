@@ -7,6 +7,9 @@
 //! that way the kernel completes checksums where the device does not, but refuses frames that it would
 //! have to cut into segments: which types those are shows when it does, and is tried again now and then.
 //!
+//! A receive ring that the kernel has stopped filling shows within two seconds and makes `receive` return
+//! `EPROTO`: [`PacketRx::is_stuck`] says how that comes.
+//!
 //! A device that goes down makes `receive` return `ENETDOWN` once; when it comes up again the same ring
 //! goes on. A device that is gone makes every call return `ENODEV`: the port must be opened anew.
 //!
@@ -18,7 +21,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use vswitch_base::{Tag, Tci, Tpid};
 use vswitch_core::frame::{Frame, FrameBatch, TxList, VnetHdr};
-use vswitch_core::port::{PortRx, PortTx, RxLosses, TxCaps, TxReport};
+use vswitch_core::port::{PortRx, PortTx, QUEUE_STUCK, RxLosses, TxCaps, TxReport};
 
 /// Bytes of a slot that holds the largest segmentation-offload frame with all headers.
 pub const SLOT_BYTES: u32 = 67_584;
@@ -48,6 +51,9 @@ pub(crate) struct PacketRx {
     truncated: u64,
     empty_looks: u32,
     gone: bool,
+    /// A frame came since losses were last asked for.
+    heard: bool,
+    stuck: bool,
 }
 
 impl PacketRx {
@@ -70,6 +76,8 @@ impl PacketRx {
                 truncated: 0,
                 empty_looks: 0,
                 gone: false,
+                heard: false,
+                stuck: false,
             });
         }
         // Last, so that nothing arrives half set up.
@@ -100,6 +108,16 @@ impl PacketRx {
         self.ring.release();
     }
 
+    /// Whether the kernel dropped frames in a time in which none came and the ring was empty.
+    ///
+    /// Since Linux 5.6 (and still in 6.18) a V2 ring stops for good at a frame whose segmentation type
+    /// a virtio-net header cannot name: the slot that it was to have stays marked as being filled. That
+    /// are SCTP's segments, which a veth takes from the stack behind it, and UDP fragments, which old
+    /// guests make.
+    fn is_stuck(&self, dropped: u32) -> bool {
+        dropped > 0 && !self.heard && !self.ring.is_ready()
+    }
+
     /// Asks the socket whether the device is well.
     fn check(&mut self) -> io::Result<()> {
         let Some(error) = packet::take_error(self.socket.as_fd()) else {
@@ -120,6 +138,9 @@ impl PortRx for PacketRx {
             return Err(io::Error::from_raw_os_error(libc::ENODEV));
         }
         if !self.ring.is_ready() {
+            if self.stuck {
+                return Err(io::Error::from_raw_os_error(QUEUE_STUCK));
+            }
             self.empty_looks += 1;
             if self.empty_looks >= LOOKS_PER_CHECK {
                 self.empty_looks = 0;
@@ -128,6 +149,7 @@ impl PortRx for PacketRx {
             return Ok(());
         }
         self.empty_looks = 0;
+        self.heard = true;
         let mut ready = self.ring.lend();
         while batch.remaining_capacity() > 0 {
             let Some(slot) = ready.next() else { break };
@@ -162,6 +184,8 @@ impl PortRx for PacketRx {
 
     fn take_losses(&mut self) -> RxLosses {
         let ring_full = packet::take_drops(self.socket.as_fd()).unwrap_or(0);
+        self.stuck |= self.is_stuck(ring_full);
+        self.heard = false;
         let truncated = std::mem::take(&mut self.truncated);
         RxLosses {
             ring_full: ring_full.into(),
