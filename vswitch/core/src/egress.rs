@@ -145,6 +145,8 @@ struct Composed<'a> {
     payload_max: usize,
     /// Whether any frame leaves work to whoever sends it.
     unfinished: bool,
+    /// Whether any leaves work that no port takes.
+    untakeable: bool,
 }
 
 impl<'a> Composed<'a> {
@@ -156,6 +158,7 @@ impl<'a> Composed<'a> {
             of: ArrayVec::new(),
             payload_max: 0,
             unfinished: false,
+            untakeable: false,
         }
     }
 
@@ -166,6 +169,7 @@ impl<'a> Composed<'a> {
         let out = compose(frame, class, variant & 1 != 0);
         self.payload_max = self.payload_max.max(payload_len(frame, class));
         self.unfinished |= out.offload.needs_csum() || out.offload.is_gso();
+        self.untakeable |= offload::needs_finishing(&out.offload, TxCaps::ALL);
         self.frames.push(out);
         self.of.push(variant / 2);
     }
@@ -200,7 +204,7 @@ fn send_port(
     };
     let caps = tx.caps();
     let all_ready = composed.payload_max <= usize::from(mtu)
-        && (caps == TxCaps::ALL || !composed.unfinished)
+        && (!composed.unfinished || caps == TxCaps::ALL && !composed.untakeable)
         && tap.is_none();
     if all_ready {
         count_vlans_out(counters, composed, numbers);

@@ -23,10 +23,14 @@
 //!
 //! **Implements** I-02 and the rules on egress offload and MTU of `design.md` §5.
 //!
-//! **Does not do** SCTP's CRC32c (refused, [`OffloadError::Sctp`]), UDP fragmentation
-//! (`GSO_UDP`, historic), tunnels (the virtio-net header has no way to name one), jumbograms.
+//! A partial checksum of SCTP is completed for every port: it is a CRC, and whoever completes it later
+//! would take it for an Internet checksum.
+//!
+//! **Does not do** UDP fragmentation (`GSO_UDP`, historic), SCTP's segments and tunnels (the virtio-net
+//! header has no way to name them), jumbograms.
 
 mod checksum;
+mod crc32c;
 mod headers;
 mod segment;
 #[cfg(test)]
@@ -36,6 +40,7 @@ pub use checksum::complete_checksum;
 
 use crate::frame::{TxFrame, TxHeader, VnetHdr};
 use crate::port::TxCaps;
+use headers::SCTP_CHECKSUM;
 use segment::Cut;
 use std::fmt;
 use std::iter::FusedIterator;
@@ -59,8 +64,6 @@ const SCRATCH_LEN: usize = 67_584 + TCP_SEGMENTS_MAX * 256;
 pub enum OffloadError {
     /// The checksum's place is not inside the frame, behind its addresses and tags.
     ChecksumOutside,
-    /// A partial SCTP checksum: a CRC32c, which we do not compute.
-    Sctp,
     /// A segmentation type that we do not know.
     UnknownType(u8),
     /// Segmentation without a partial checksum, or with segments of no bytes.
@@ -81,10 +84,6 @@ impl fmt::Display for OffloadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = match self {
             Self::ChecksumOutside => "the place of the partial checksum is not inside the frame",
-            Self::Sctp => {
-                "a partial SCTP checksum cannot be completed here; switch off the sender's \
-                 tx-checksum-sctp"
-            }
             Self::UnknownType(kind) => {
                 return write!(
                     f,
@@ -111,7 +110,7 @@ impl fmt::Display for OffloadError {
 impl std::error::Error for OffloadError {}
 
 /// Whether a frame with that header must go through a [`Finisher`] before a port with `caps` sends
-/// it. For most frames one test of two zero bytes.
+/// it. For most frames one test of two zero bytes. What may be SCTP no port takes: see the module.
 #[inline]
 #[must_use]
 pub const fn needs_finishing(offload: &VnetHdr, caps: TxCaps) -> bool {
@@ -126,7 +125,7 @@ pub const fn needs_finishing(offload: &VnetHdr, caps: TxCaps) -> bool {
         // Who cuts must also sum: every segment needs a checksum of its own.
         !(cuts && caps.checksum)
     } else {
-        offload.needs_csum() && !caps.checksum
+        offload.needs_csum() && (!caps.checksum || offload.csum_offset as usize == SCTP_CHECKSUM)
     }
 }
 
@@ -270,10 +269,8 @@ fn complete(rest: &mut [u8], frame: &TxFrame<'_>) -> Result<(), OffloadError> {
     let start = usize::from(frame.offload.csum_start)
         .checked_sub(frame.header.as_slice().len())
         .ok_or(OffloadError::ChecksumOutside)?;
-    // The kernel marks SCTP's CRC like any other checksum; two bytes of Internet checksum in the
-    // middle of it would make a frame that every receiver drops.
-    if offset == headers::SCTP_CHECKSUM && headers::is_sctp(rest) {
-        return Err(OffloadError::Sctp);
+    if offset == SCTP_CHECKSUM && headers::sctp_at(rest) == Some(start) {
+        return crc32c::complete(rest, start);
     }
     complete_checksum(rest, start, offset)
 }

@@ -9,8 +9,8 @@ use super::OffloadError;
 use crate::frame::{TxFrame, VnetHdr};
 use vswitch_base::{EtherType, Tag, Tpid};
 
-/// Tags looked through for the network header, as many as Linux does.
-const TAGS_MAX: usize = 8;
+/// Tags looked through for the network header, as many as Linux does when it cuts (6.18).
+const TAGS_MAX: usize = 7;
 /// IPv6 extension headers looked through; more than one of each kind is not in honest use.
 const EXTENSIONS_MAX: usize = 8;
 /// Bytes of an IPv6 header, which its payload length does not count.
@@ -67,8 +67,9 @@ pub(super) struct Layout {
 }
 
 impl Layout {
-    /// The layout of a packet that is to be cut as `kind` (see [`VnetHdr::gso_kind`]).
-    pub(super) fn of(rest: &[u8], kind: u8) -> Result<Self, OffloadError> {
+    /// The layout of a packet that is to be cut as `kind` (see [`VnetHdr::gso_kind`]) and has `pushed`
+    /// tags before `rest`.
+    pub(super) fn of(rest: &[u8], kind: u8, pushed: usize) -> Result<Self, OffloadError> {
         let (network, transport) = match kind {
             VnetHdr::GSO_TCPV4 => (Some(Network::V4), Transport::Tcp),
             VnetHdr::GSO_TCPV6 => (Some(Network::V6), Transport::Tcp),
@@ -76,6 +77,9 @@ impl Layout {
             _ => return Err(OffloadError::UnknownType(kind)),
         };
         let l3 = network_offset(rest);
+        if pushed + l3 / Tag::LEN > TAGS_MAX {
+            return Err(OffloadError::Contradiction);
+        }
         let found = network_at(rest, l3)?;
         if network.is_some_and(|n| n != found) {
             return Err(OffloadError::Contradiction);
@@ -144,12 +148,12 @@ pub(super) fn is_plain(rest: &[u8]) -> bool {
     })
 }
 
-/// Whether the packet is SCTP, as far as one can tell.
-pub(super) fn is_sctp(rest: &[u8]) -> bool {
+/// Where SCTP starts in the packet, if that is what it carries.
+pub(super) fn sctp_at(rest: &[u8]) -> Option<usize> {
     let l3 = network_offset(rest);
-    network_at(rest, l3)
-        .and_then(|network| transport_at(rest, l3, network))
-        .is_ok_and(|(protocol, _)| protocol == SCTP)
+    let network = network_at(rest, l3).ok()?;
+    let (protocol, l4) = transport_at(rest, l3, network).ok()?;
+    (protocol == SCTP).then_some(l4)
 }
 
 /// The two bytes at `at`, big-endian.

@@ -19,6 +19,8 @@ use super::checksum::{complete_checksum, never_zero, sum, with_length};
 use super::headers::{IPV6_LEN, Layout, Network, Transport, word};
 use super::{OffloadError, TCP_SEGMENTS_MAX, UDP_SEGMENTS_MAX};
 use crate::frame::{TxFrame, VnetHdr};
+use vswitch_base::Tag;
+use vswitch_base::ether::ADDRESSES_LEN;
 
 const TCP_FIN: u8 = 0x01;
 const TCP_PSH: u8 = 0x08;
@@ -69,7 +71,8 @@ pub(super) fn cut(
     if !offload.needs_csum() || mss == 0 {
         return Err(OffloadError::Incomplete);
     }
-    let layout = Layout::of(frame.rest, offload.gso_kind())?;
+    let pushed = frame.header.as_slice().len().saturating_sub(ADDRESSES_LEN) / Tag::LEN;
+    let layout = Layout::of(frame.rest, offload.gso_kind(), pushed)?;
     let checksum = layout.transport.checksum_offset();
     if usize::from(offload.csum_start) != frame.header.as_slice().len() + layout.l4
         || usize::from(offload.csum_offset) != checksum
