@@ -62,6 +62,7 @@ run_daemon() {
 run_netns() {
   need_root netns
   cargo build --quiet -p vswitchd -p vswctl
+  cargo test --quiet -p vswitch-io --features testing -- --test-threads=1
   cargo test --quiet -p vswitch-tests --test netns -- --test-threads=1
 }
 run_oracle() {

@@ -16,6 +16,7 @@ mod oracle;
 mod reconfigure;
 mod steps;
 mod two_bridges;
+mod uncut;
 mod vlan;
 
 use vswitch_base::BridgeIndex;

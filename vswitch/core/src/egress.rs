@@ -145,6 +145,8 @@ struct Composed<'a> {
     payload_max: usize,
     /// Whether any frame leaves work to whoever sends it.
     unfinished: bool,
+    /// Whether any leaves work that no port takes.
+    untakeable: bool,
 }
 
 impl<'a> Composed<'a> {
@@ -156,6 +158,7 @@ impl<'a> Composed<'a> {
             of: ArrayVec::new(),
             payload_max: 0,
             unfinished: false,
+            untakeable: false,
         }
     }
 
@@ -166,6 +169,7 @@ impl<'a> Composed<'a> {
         let out = compose(frame, class, variant & 1 != 0);
         self.payload_max = self.payload_max.max(payload_len(frame, class));
         self.unfinished |= out.offload.needs_csum() || out.offload.is_gso();
+        self.untakeable |= offload::needs_finishing(&out.offload, TxCaps::ALL);
         self.frames.push(out);
         self.of.push(variant / 2);
     }
@@ -200,11 +204,11 @@ fn send_port(
     };
     let caps = tx.caps();
     let all_ready = composed.payload_max <= usize::from(mtu)
-        && (caps == TxCaps::ALL || !composed.unfinished)
+        && (!composed.unfinished || caps == TxCaps::ALL && !composed.untakeable)
         && tap.is_none();
     if all_ready {
         count_vlans_out(counters, composed, numbers);
-        flush(tx, composed, numbers, counters);
+        flush(tx, composed, numbers, finisher, counters);
         return;
     }
     let mut ready: ArrayVec<u8, BATCH_MAX> = ArrayVec::new();
@@ -221,14 +225,14 @@ fn send_port(
         count_vlans_out(counters, composed, &[*number]);
         if offload::needs_finishing(&out.offload, caps) {
             // What was staged before goes first: frames of a flow stay in order.
-            flush(tx, composed, &ready, counters);
+            flush(tx, composed, &ready, finisher, counters);
             ready.clear();
-            finish(tx, out, finisher, counters);
+            finish(tx, out, caps, finisher, counters);
         } else {
             ready.push(*number);
         }
     }
-    flush(tx, composed, &ready, counters);
+    flush(tx, composed, &ready, finisher, counters);
 }
 
 /// Counts copies in their VLANs, where that is wanted.
@@ -243,60 +247,108 @@ fn count_vlans_out(counters: &PortCounters, composed: &Composed<'_>, numbers: &[
     }
 }
 
-fn flush(tx: &mut dyn PortTx, composed: &Composed<'_>, numbers: &[u8], counters: &PortCounters) {
-    if numbers.is_empty() {
-        return;
+/// Sends the frames of those numbers, in order.
+fn flush(
+    tx: &mut dyn PortTx,
+    composed: &Composed<'_>,
+    numbers: &[u8],
+    finisher: &mut Finisher,
+    counters: &PortCounters,
+) {
+    if let Some(refused) = hand_over(tx, composed, numbers, counters) {
+        cut_and_go_on(tx, composed, &numbers[refused..], finisher, counters);
     }
-    let list = TxList::new(&composed.frames, numbers);
-    let bytes: u64 = list.iter().map(|f| f.wire_len() as u64).sum();
-    let report = tx.send(list);
-    debug_assert_eq!(
-        (report.sent + report.full + report.errors) as usize,
-        numbers.len()
-    );
-    count(counters, &report, bytes, numbers.len() as u64);
 }
 
-/// Sends one frame that needs its checksum or segments made here. It counts as one copy: out when all
-/// its segments were taken, dropped otherwise.
+/// Hands frames to the device and counts them; the place of the one that it refused for want of cutting,
+/// behind which it took none.
+#[inline]
+fn hand_over(
+    tx: &mut dyn PortTx,
+    composed: &Composed<'_>,
+    numbers: &[u8],
+    counters: &PortCounters,
+) -> Option<usize> {
+    if numbers.is_empty() {
+        return None;
+    }
+    let list = TxList::new(&composed.frames, numbers);
+    let report = tx.send(list);
+    let handled = (report.sent + report.full + report.errors) as usize;
+    debug_assert!(handled == numbers.len() || handled < numbers.len() && report.uncut);
+    let bytes: u64 = list.iter().take(handled).map(|f| f.wire_len() as u64).sum();
+    count(counters, &report, bytes, handled as u64);
+    report.uncut.then_some(handled)
+}
+
+/// Cuts the first of the frames and hands over the others; again where one of them is refused.
+#[cold]
+fn cut_and_go_on(
+    tx: &mut dyn PortTx,
+    composed: &Composed<'_>,
+    mut numbers: &[u8],
+    finisher: &mut Finisher,
+    counters: &PortCounters,
+) {
+    while let Some((refused, others)) = numbers.split_first() {
+        let frame = &composed.frames[usize::from(*refused)];
+        let caps = TxCaps {
+            checksum: tx.caps().checksum,
+            ..TxCaps::NONE
+        };
+        let sent = finish(tx, frame, caps, finisher, counters);
+        if sent && offload::is_ordinary(frame) {
+            tx.learn_uncut(frame.offload.gso_kind());
+        }
+        let next = hand_over(tx, composed, others, counters);
+        numbers = next.map_or(&[], |at| &others[at..]);
+    }
+}
+
+/// Sends one frame that needs its checksum or segments made here, for a port with `caps`. It counts as
+/// one copy: out when all its segments were taken, dropped otherwise. Whether it went out.
 #[cold]
 fn finish(
     tx: &mut dyn PortTx,
     frame: &TxFrame<'_>,
+    caps: TxCaps,
     finisher: &mut Finisher,
     counters: &PortCounters,
-) {
-    let Ok(segments) = finisher.finish(frame, tx.caps()) else {
+) -> bool {
+    let Ok(segments) = finisher.finish(frame, caps) else {
         counters.dropped(DropReason::TxOffload).add(1);
-        return;
+        return false;
     };
     counters.finished.add(1);
     let mut ready: ArrayVec<TxFrame<'_>, BATCH_MAX> = ArrayVec::new();
     let (mut bytes, mut total) = (0, TxReport::default());
-    let mut send = |ready: &mut ArrayVec<TxFrame<'_>, BATCH_MAX>| {
-        let report = tx.send(TxList::all(ready));
-        total.sent += report.sent;
-        total.full += report.full;
-        total.errors += report.errors;
-        ready.clear();
-    };
+    let mut left = segments.len();
     for segment in segments {
         bytes += segment.wire_len() as u64;
         ready.push(segment);
-        if ready.is_full() {
-            send(&mut ready);
+        left -= 1;
+        // The first goes alone: a device that has no room for it is not asked for the others.
+        if total == TxReport::default() || ready.is_full() || left == 0 {
+            let report = tx.send(TxList::all(&ready));
+            total.sent += report.sent;
+            total.full += report.full;
+            total.errors += report.errors;
+            total.last_errno = report.last_errno;
+            ready.clear();
+            if total.full + total.errors > 0 {
+                break;
+            }
         }
-    }
-    if !ready.is_empty() {
-        send(&mut ready);
     }
     let one = TxReport {
         sent: u32::from(total.full + total.errors == 0),
         full: u32::from(total.full > 0),
         errors: u32::from(total.full == 0 && total.errors > 0),
         last_errno: total.last_errno,
+        uncut: false,
     };
     count(counters, &one, bytes, 1);
+    one.sent == 1
 }
 
 fn count(counters: &PortCounters, report: &TxReport, bytes: u64, frames: u64) {

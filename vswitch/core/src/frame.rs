@@ -98,11 +98,22 @@ impl VnetHdr {
     /// Bit beside the type: the TCP flow uses ECN.
     pub const GSO_ECN: u8 = 0x80;
 
-    /// Whether the frame stands for several segments.
+    /// Whether the frame is said to stand for several segments, of whatever type.
     #[inline]
     #[must_use]
     pub const fn is_gso(&self) -> bool {
-        self.gso_type & !Self::GSO_ECN != Self::GSO_NONE
+        self.gso_type != Self::GSO_NONE
+    }
+
+    /// The segmentation type without [`Self::GSO_ECN`] where that bit may stand: beside TCP. Anywhere
+    /// else it is left, and so makes a type that nobody knows, as it does for Linux.
+    #[inline]
+    #[must_use]
+    pub const fn gso_kind(&self) -> u8 {
+        match self.gso_type & !Self::GSO_ECN {
+            tcp @ (Self::GSO_TCPV4 | Self::GSO_TCPV6) => tcp,
+            _ => self.gso_type,
+        }
     }
 
     /// Whether a checksum is left to complete.
@@ -182,7 +193,7 @@ impl VnetHdr {
                 return false;
             }
         }
-        match self.gso_type & !Self::GSO_ECN {
+        match self.gso_kind() {
             Self::GSO_NONE => true,
             Self::GSO_TCPV4 | Self::GSO_TCPV6 | Self::GSO_UDP_L4 => {
                 self.gso_size > 0 && self.needs_csum()
@@ -423,6 +434,28 @@ mod tests {
             }
             .is_plausible(200)
         );
+    }
+
+    #[test]
+    fn the_ecn_bit_goes_with_tcp_only() {
+        let gso = |gso_type| VnetHdr {
+            flags: VnetHdr::NEEDS_CSUM,
+            gso_type,
+            gso_size: 9,
+            csum_start: 34,
+            csum_offset: 16,
+            ..VnetHdr::NONE
+        };
+        for (gso_type, plausible) in [
+            (VnetHdr::GSO_TCPV4 | VnetHdr::GSO_ECN, true),
+            (VnetHdr::GSO_TCPV6 | VnetHdr::GSO_ECN, true),
+            (VnetHdr::GSO_UDP_L4 | VnetHdr::GSO_ECN, false),
+            (VnetHdr::GSO_ECN, false),
+        ] {
+            let hdr = gso(gso_type);
+            assert!(hdr.is_gso(), "{gso_type:#x} asks for something");
+            assert_eq!(hdr.is_plausible(200), plausible, "{gso_type:#x}");
+        }
     }
 
     #[test]

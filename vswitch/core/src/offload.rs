@@ -14,7 +14,7 @@
 //! ```
 //!
 //! **Guarantees.** Nothing here panics, whatever stands in header and frame, and nothing allocates
-//! after [`Finisher::new`]. A frame makes at most [`SEGMENTS_MAX`] segments. What the header claims is
+//! after [`Finisher::new`]. A frame makes at most [`TCP_SEGMENTS_MAX`] or [`UDP_SEGMENTS_MAX`] segments. What the header claims is
 //! checked against the packet itself (addresses family, protocol, position of the checksum); a
 //! contradiction is an [`OffloadError`], never a guess. Segments are what Linux's software GSO makes
 //! of the same frame.
@@ -23,10 +23,14 @@
 //!
 //! **Implements** I-02 and the rules on egress offload and MTU of `design.md` §5.
 //!
-//! **Does not do** SCTP's CRC32c (refused, [`OffloadError::Sctp`]), UDP fragmentation
-//! (`GSO_UDP`, historic), tunnels (the virtio-net header has no way to name one), jumbograms.
+//! A partial checksum of SCTP is completed for every port: it is a CRC, and whoever completes it later
+//! would take it for an Internet checksum.
+//!
+//! **Does not do** UDP fragmentation (`GSO_UDP`, historic), SCTP's segments and tunnels (the virtio-net
+//! header has no way to name them), jumbograms.
 
 mod checksum;
+mod crc32c;
 mod headers;
 mod segment;
 #[cfg(test)]
@@ -36,25 +40,30 @@ pub use checksum::complete_checksum;
 
 use crate::frame::{TxFrame, TxHeader, VnetHdr};
 use crate::port::TxCaps;
+use headers::SCTP_CHECKSUM;
 use segment::Cut;
 use std::fmt;
 use std::iter::FusedIterator;
+use vswitch_base::Tag;
+use vswitch_base::ether::ADDRESSES_LEN;
 
-/// Segments that one frame may become. 64 KB at the smallest MSS in honest use (536 bytes, from the
-/// IPv4 minimum of 576) makes 123; more is a sender who wants us to multiply work.
-pub const SEGMENTS_MAX: usize = 128;
+/// Segments that one TCP frame may become: 64 KB at the smallest MSS that Linux agrees to (48 bytes). More
+/// is a sender who wants us to multiply work.
+pub const TCP_SEGMENTS_MAX: usize = 65_535 / 48;
+
+/// Datagrams that one UDP frame may become: as many as Linux lets a sender ask for.
+pub const UDP_SEGMENTS_MAX: usize = 128;
 
 /// Bytes of the scratch: the longest frame that a port lends (67,584 bytes, the ring's slot), and
-/// 256 bytes of headers repeated for each segment. Less than 100 are usual.
-const SCRATCH_LEN: usize = 67_584 + SEGMENTS_MAX * 256;
+/// 256 bytes of headers repeated for each segment. Less than 100 are usual, and 45 segments: what no
+/// frame ever reached takes no memory.
+const SCRATCH_LEN: usize = 67_584 + TCP_SEGMENTS_MAX * 256;
 
 /// Why a frame could not be finished. The egress counts each as `tx-offload`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum OffloadError {
     /// The checksum's place is not inside the frame, behind its addresses and tags.
     ChecksumOutside,
-    /// A partial SCTP checksum: a CRC32c, which we do not compute.
-    Sctp,
     /// A segmentation type that we do not know.
     UnknownType(u8),
     /// Segmentation without a partial checksum, or with segments of no bytes.
@@ -65,7 +74,7 @@ pub enum OffloadError {
     Contradiction,
     /// An IP fragment or a jumbogram: neither can be cut.
     NotWhole,
-    /// More than [`SEGMENTS_MAX`] segments.
+    /// More than [`TCP_SEGMENTS_MAX`] or [`UDP_SEGMENTS_MAX`] segments.
     TooManySegments,
     /// The frame, or what would become of it, is longer than the scratch or than IP allows.
     TooLong,
@@ -75,10 +84,6 @@ impl fmt::Display for OffloadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = match self {
             Self::ChecksumOutside => "the place of the partial checksum is not inside the frame",
-            Self::Sctp => {
-                "a partial SCTP checksum cannot be completed here; switch off the sender's \
-                 tx-checksum-sctp"
-            }
             Self::UnknownType(kind) => {
                 return write!(
                     f,
@@ -92,7 +97,8 @@ impl fmt::Display for OffloadError {
             Self::TooManySegments => {
                 return write!(
                     f,
-                    "the frame would become more than {SEGMENTS_MAX} segments"
+                    "the frame would become more than {TCP_SEGMENTS_MAX} segments of TCP or \
+                     {UDP_SEGMENTS_MAX} of UDP"
                 );
             }
             Self::TooLong => "the frame is too long to be finished",
@@ -104,12 +110,12 @@ impl fmt::Display for OffloadError {
 impl std::error::Error for OffloadError {}
 
 /// Whether a frame with that header must go through a [`Finisher`] before a port with `caps` sends
-/// it. For most frames one test of two zero bytes.
+/// it. For most frames one test of two zero bytes. What may be SCTP no port takes: see the module.
 #[inline]
 #[must_use]
 pub const fn needs_finishing(offload: &VnetHdr, caps: TxCaps) -> bool {
     if offload.is_gso() {
-        let cuts = match offload.gso_type & !VnetHdr::GSO_ECN {
+        let cuts = match offload.gso_kind() {
             VnetHdr::GSO_TCPV4 => caps.tso4,
             VnetHdr::GSO_TCPV6 => caps.tso6,
             VnetHdr::GSO_UDP_L4 => caps.uso,
@@ -119,8 +125,17 @@ pub const fn needs_finishing(offload: &VnetHdr, caps: TxCaps) -> bool {
         // Who cuts must also sum: every segment needs a checksum of its own.
         !(cuts && caps.checksum)
     } else {
-        offload.needs_csum() && !caps.checksum
+        offload.needs_csum() && (!caps.checksum || offload.csum_offset as usize == SCTP_CHECKSUM)
     }
+}
+
+/// Whether a frame to be cut has nothing about it that devices which cut refuse: one tag at most, a
+/// network header without IPv6 extensions right behind it, less than 64 KB.
+#[must_use]
+pub fn is_ordinary(frame: &TxFrame<'_>) -> bool {
+    frame.wire_len() <= usize::from(u16::MAX)
+        && frame.header.as_slice().len() <= ADDRESSES_LEN + Tag::LEN
+        && headers::is_plain(frame.rest)
 }
 
 /// What counts of a frame against the MTU of the port it leaves by, in bytes: the network-layer
@@ -141,7 +156,8 @@ pub fn segment_payload_len(frame: &TxFrame<'_>) -> usize {
     headers::claimed_segment_len(frame, l3).map_or(len, |claimed| claimed.min(len))
 }
 
-/// Cuts and completes frames, one at a time, in memory of its own (about 98 KB).
+/// Cuts and completes frames, one at a time, in memory of its own (about 420 KB of address space, of which
+/// only pages that a frame reached take memory).
 pub struct Finisher {
     scratch: Box<[u8]>,
 }
@@ -253,10 +269,8 @@ fn complete(rest: &mut [u8], frame: &TxFrame<'_>) -> Result<(), OffloadError> {
     let start = usize::from(frame.offload.csum_start)
         .checked_sub(frame.header.as_slice().len())
         .ok_or(OffloadError::ChecksumOutside)?;
-    // The kernel marks SCTP's CRC like any other checksum; two bytes of Internet checksum in the
-    // middle of it would make a frame that every receiver drops.
-    if offset == headers::SCTP_CHECKSUM && headers::is_sctp(rest) {
-        return Err(OffloadError::Sctp);
+    if offset == SCTP_CHECKSUM && headers::sctp_at(rest) == Some(start) {
+        return crc32c::complete(rest, start);
     }
     complete_checksum(rest, start, offset)
 }

@@ -8,7 +8,8 @@
 //! **Transmit.** A [`PortTx`] is one worker's way to send on a port; every worker has one for every
 //! port, so that nothing is shared and nothing is locked. Frames go out in the order given. What the
 //! device does not take at once is dropped and reported, never retried: a full queue must not hold up
-//! the other ports.
+//! the other ports. The one exception is a frame that stands for segments and that the device refuses
+//! whole ([`TxReport::uncut`]): the egress cuts it and sends the segments in its place.
 //!
 //! **Neither blocks, allocates, logs, or panics on what a device hands over.** Errors that concern the
 //! whole port (device gone, network down) are returned from `receive` once per occurrence; the worker
@@ -17,17 +18,23 @@
 //! MTU here always means the payload after the Ethernet header, without tags: a port of MTU 1500 takes
 //! frames of 1,514 bytes, and of 1,518 with a tag.
 
+#[cfg(doc)]
+use crate::frame::VnetHdr;
 use crate::frame::{FrameBatch, TxList};
 use std::fmt::Debug;
 use std::io;
 use std::os::fd::RawFd;
+
+/// `EPROTO`: the errno of a queue whose kernel side has stopped for good and must be opened anew.
+pub const QUEUE_STUCK: i32 = 71;
 
 /// One receive queue of a port.
 pub trait PortRx: Send + Debug {
     /// Appends what is ready, up to the room left in `batch`; an empty batch means that nothing is.
     ///
     /// # Errors
-    /// [`io::Error`] when the device failed as a whole. Frames already appended stay valid.
+    /// [`io::Error`] when the device failed as a whole, [`QUEUE_STUCK`] when only the queue did. Frames
+    /// already appended stay valid.
     fn receive<'a>(&'a mut self, batch: &mut FrameBatch<'a>) -> io::Result<()>;
 
     /// Gives back the memory of all frames lent so far. Called after the batch was dropped.
@@ -61,11 +68,17 @@ pub trait PortTx: Send + Debug {
     /// Sends `frames` in order, as far as the device takes them.
     fn send(&mut self, frames: TxList<'_>) -> TxReport;
 
-    /// What may be left to the device.
+    /// What may be left to the device, as far as is known.
     fn caps(&self) -> TxCaps;
+
+    /// Told after a frame of that segmentation type ([`VnetHdr::gso_kind`]) was refused whole and its
+    /// segments were taken: [`Self::caps`] may leave the type out for a while. The frame had nothing
+    /// unusual about it, so that no sender can make others' frames be cut.
+    fn learn_uncut(&mut self, _gso_kind: u8) {}
 }
 
-/// What became of the frames of one [`PortTx::send`]: `sent + full + errors` is their number.
+/// What became of the frames of one [`PortTx::send`]: `sent + full + errors` is their number, or with
+/// `uncut` the number of those before the refused one.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct TxReport {
     /// Taken by the device.
@@ -76,6 +89,9 @@ pub struct TxReport {
     pub errors: u32,
     /// `errno` of the last refusal, 0 when there was none.
     pub last_errno: i32,
+    /// The frame behind those counted stands for segments, and the device took neither it nor, for the
+    /// sake of their order, those behind it: either it does not cut such frames or it was full.
+    pub uncut: bool,
 }
 
 impl std::ops::AddAssign for TxReport {
@@ -84,6 +100,7 @@ impl std::ops::AddAssign for TxReport {
         self.sent += later.sent;
         self.full += later.full;
         self.errors += later.errors;
+        self.uncut = later.uncut;
         if later.last_errno != 0 {
             self.last_errno = later.last_errno;
         }

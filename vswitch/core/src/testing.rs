@@ -45,6 +45,9 @@ struct Wire {
     lent: bool,
     room: usize,
     failing: Option<i32>,
+    /// Frames to be cut are refused, whatever the capabilities say.
+    refuses_to_cut: bool,
+    learned: Vec<u8>,
 }
 
 /// The test's end of an in-memory port.
@@ -99,6 +102,17 @@ impl MemPort {
     /// From now on the device holds `frames` that nobody took; more are refused as full.
     pub fn limit_room(&self, frames: usize) {
         self.wire().room = frames;
+    }
+
+    /// From now on the device refuses frames that stand for segments, though its capabilities name them.
+    pub fn refuse_to_cut(&self) {
+        self.wire().refuses_to_cut = true;
+    }
+
+    /// The segmentation types that the switch told the device to have refused, in order.
+    #[must_use]
+    pub fn learned(&self) -> Vec<u8> {
+        self.wire().learned.clone()
     }
 
     /// The next receive fails with that `errno`.
@@ -172,6 +186,10 @@ impl PortTx for MemTx {
         let mut wire = self.port.wire();
         let mut report = TxReport::default();
         for frame in frames.iter() {
+            if wire.refuses_to_cut && frame.offload.is_gso() {
+                report.uncut = true;
+                break;
+            }
             if wire.from_switch.len() >= wire.room {
                 report.full += 1;
                 continue;
@@ -189,6 +207,10 @@ impl PortTx for MemTx {
 
     fn caps(&self) -> TxCaps {
         self.port.caps
+    }
+
+    fn learn_uncut(&mut self, gso_kind: u8) {
+        self.port.wire().learned.push(gso_kind);
     }
 }
 

@@ -10,18 +10,21 @@
 //! of them. They are put in order again by the time that the kernel noted for each (see `take_long`). A
 //! device with several queues has one ring for each, with slots for any frame: there the fanout spreads flows.
 //!
+//! A receive ring that the kernel has stopped filling shows within two seconds and makes `receive` return
+//! `EPROTO`: [`Half::take_drops`] says how that comes.
+//!
 //! A device that goes down makes `receive` return `ENETDOWN` once; when it comes up again the same ring
 //! goes on. A device that is gone makes every call return `ENODEV`: the port must be opened anew.
 //!
 //! Why so many slots: [`RING_SLOTS`].
 
 use crate::sys::packet;
-use crate::sys::packet_ring::{Geometry, RxRing, RxSlot};
+use crate::sys::packet_ring::{Geometry, Lend, RxRing, RxSlot};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use vswitch_base::{Tag, Tci, Tpid};
 use vswitch_core::frame::{Frame, FrameBatch, VnetHdr};
-use vswitch_core::port::{PortRx, ReadyFds, RxLosses};
+use vswitch_core::port::{PortRx, QUEUE_STUCK, ReadyFds, RxLosses};
 
 /// Bytes of a slot that holds the largest segmentation-offload frame with all headers.
 pub const SLOT_BYTES: u32 = 67_584;
@@ -47,6 +50,9 @@ struct Half {
     // The ring is unmapped before its socket is closed.
     ring: RxRing,
     socket: OwnedFd,
+    /// A frame came since drops were last asked for.
+    heard: bool,
+    stuck: bool,
 }
 
 impl Half {
@@ -55,13 +61,38 @@ impl Half {
         packet::set_ignore_outgoing(socket.as_fd())?;
         packet::set_vnet_header(socket.as_fd())?;
         let ring = RxRing::map(socket.as_fd(), geometry)?;
-        Ok(Self { ring, socket })
+        Ok(Self {
+            ring,
+            socket,
+            heard: false,
+            stuck: false,
+        })
+    }
+
+    /// The frames that are ready.
+    fn lend(&mut self) -> Lend<'_> {
+        self.heard |= self.ring.is_ready();
+        self.ring.lend()
     }
 
     /// Empties the ring.
     fn discard(&mut self) {
         while self.ring.lend().next().is_some() {}
         self.ring.release();
+    }
+
+    /// Frames that found the ring full since the last call. Also notes whether the ring is stuck: the kernel
+    /// dropped frames in a time in which none came and the ring was empty.
+    ///
+    /// Since Linux 5.6 (and still in 6.18) a V2 ring stops for good at a frame whose segmentation type
+    /// a virtio-net header cannot name: the slot that it was to have stays marked as being filled. That
+    /// are SCTP's segments, which a veth takes from the stack behind it, and UDP fragments, which old
+    /// guests make.
+    fn take_drops(&mut self) -> u64 {
+        let drops = packet::take_drops(self.socket.as_fd()).unwrap_or(0);
+        self.stuck |= drops > 0 && !self.heard && !self.ring.is_ready();
+        self.heard = false;
+        drops.into()
     }
 }
 
@@ -231,6 +262,9 @@ impl PortRx for PacketRx {
             return Err(io::Error::from_raw_os_error(libc::ENODEV));
         }
         if !self.halves().any(|half| half.ring.is_ready()) {
+            if self.halves().any(|half| half.stuck) {
+                return Err(io::Error::from_raw_os_error(QUEUE_STUCK));
+            }
             self.empty_looks += 1;
             if self.empty_looks >= LOOKS_PER_CHECK {
                 self.empty_looks = 0;
@@ -239,16 +273,17 @@ impl PortRx for PacketRx {
             return Ok(());
         }
         self.empty_looks = 0;
-        let mut long = self.long.ring.lend();
-        let mut short = self.short.as_mut().map(|half| half.ring.lend());
+        let mut long = self.long.lend();
+        let mut short = self.short.as_mut().map(Half::lend);
         while batch.remaining_capacity() > 0 {
-            let slot = match &mut short {
-                None => long.next(),
-                Some(short) => match take_long(|| long.stamp(), || short.stamp()) {
-                    None => None,
-                    Some(true) => long.next(),
-                    Some(false) => short.next(),
-                },
+            let is_long = match &short {
+                None => Some(true),
+                Some(short) => take_long(|| long.stamp(), || short.stamp()),
+            };
+            let slot = match (is_long, &mut short) {
+                (Some(false), Some(short)) => short.next(),
+                (Some(_), _) => long.next(),
+                (None, _) => None,
             };
             let Some(slot) = slot else { break };
             batch.extend(Self::frame(&slot, &mut self.truncated));
@@ -269,8 +304,8 @@ impl PortRx for PacketRx {
     }
 
     fn take_losses(&mut self) -> RxLosses {
-        let drops = |half: &Half| packet::take_drops(half.socket.as_fd()).unwrap_or(0);
-        let ring_full = self.halves().map(|half| u64::from(drops(half))).sum();
+        let short = self.short.as_mut().map_or(0, Half::take_drops);
+        let ring_full = self.long.take_drops() + short;
         let truncated = std::mem::take(&mut self.truncated);
         RxLosses {
             ring_full,

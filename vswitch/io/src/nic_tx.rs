@@ -5,23 +5,33 @@
 //! through a packet socket with a virtio-net header. Both hand over to the driver before they return,
 //! past the queueing discipline, so frames leave in the order in which they came. What the device does
 //! not take is dropped and counted. Without AF_XDP everything goes through the packet socket.
+//!
+//! On that way the kernel completes checksums where the device does not, but refuses frames that it would
+//! have to cut into segments: which types those are shows when it does, and is tried again now and then.
 
 use crate::sys::packet::{self, Sender};
 use crate::sys::xdp::XdpSender;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use vswitch_core::frame::TxList;
+use vswitch_core::frame::{TxList, VnetHdr};
 use vswitch_core::port::{PortTx, TxCaps, TxReport};
 
 /// What one worker's unsent frames may hold in kernel memory. The usual limit of 208 KiB is three
 /// frames of 64 KiB: it would drop most of a TCP burst.
 const SEND_BUFFER_BYTES: usize = 4 << 20;
+/// Frames for which a segmentation type that the device refused is not tried again. A trial costs the
+/// copy of one frame of 64 KB; what an operator switched on at the device is in use soon after.
+const FRAMES_PER_TRIAL: u32 = 4096;
 
 /// See the module.
 pub(crate) struct NicTx {
     socket: OwnedFd,
     sender: Sender,
     plain: Option<XdpSender>,
+    /// What the device took lately.
+    caps: TxCaps,
+    /// Frames until types that are not in `caps` are tried again.
+    until_trial: u32,
 }
 
 impl std::fmt::Debug for NicTx {
@@ -52,6 +62,8 @@ impl NicTx {
             socket,
             sender: Sender::new(),
             plain,
+            caps: TxCaps::ALL,
+            until_trial: 0,
         })
     }
 
@@ -67,6 +79,13 @@ impl NicTx {
 
 impl PortTx for NicTx {
     fn send(&mut self, frames: TxList<'_>) -> TxReport {
+        if self.until_trial > 0 {
+            let frames = u32::try_from(frames.len()).unwrap_or(u32::MAX);
+            self.until_trial = self.until_trial.saturating_sub(frames);
+            if self.until_trial == 0 {
+                self.caps = TxCaps::ALL;
+            }
+        }
         let Some(plain) = &mut self.plain else {
             return self.sender.send(self.socket.as_fd(), frames);
         };
@@ -81,13 +100,26 @@ impl PortTx for NicTx {
             } else {
                 self.sender.send(self.socket.as_fd(), run)
             };
+            if report.uncut {
+                break;
+            }
             left = rest;
         }
         report
     }
 
     fn caps(&self) -> TxCaps {
-        // The kernel completes and segments whatever the device itself cannot.
-        TxCaps::ALL
+        // The kernel completes checksums for every device, but cuts for none on the way that we take.
+        self.caps
+    }
+
+    fn learn_uncut(&mut self, gso_kind: u8) {
+        match gso_kind {
+            VnetHdr::GSO_TCPV4 => self.caps.tso4 = false,
+            VnetHdr::GSO_TCPV6 => self.caps.tso6 = false,
+            VnetHdr::GSO_UDP_L4 => self.caps.uso = false,
+            _ => return,
+        }
+        self.until_trial = FRAMES_PER_TRIAL;
     }
 }

@@ -4,7 +4,12 @@
 //! [`sender`] gives a socket for `sendmmsg`, past the queueing discipline. [`Counter`] counts what arrives
 //! at almost no cost: its socket is never read, so that all but the first frames end at the kernel's test
 //! for room, and the kernel's own statistics are the count. [`plain_tap`] is a TAP without any header or
-//! offload. Callable from any thread; nothing here blocks.
+//! offload, [`Machine`] one with both. Callable from any thread; nothing here blocks but a machine that
+//! waits for a frame.
+
+mod machine;
+
+pub use machine::Machine;
 
 use crate::sys::{packet, tun};
 use std::fs::File;

@@ -8,7 +8,8 @@ use support::{
 };
 use support::{tx_frame, until, veth};
 use vswitch_base::{Tag, Tci, Tpid};
-use vswitch_core::frame::VnetHdr;
+use vswitch_core::frame::{TxList, VnetHdr};
+use vswitch_core::port::TxCaps;
 use vswitch_io::{NicSpec, OpenedPort, TapSpec, open_nic, open_tap};
 
 fn open(name: &str) -> OpenedPort {
@@ -126,6 +127,40 @@ fn a_segmentation_frame_passes_whole_with_its_header() {
         let back = receive(&mut *guest.rx[0], 1, big);
         assert_eq!(back[0].bytes, bytes);
         assert_eq!(back[0].offload.gso_size, 1448);
+    });
+}
+
+/// I-02: a frame that a device without segmentation refuses is told and not counted as lost, nothing
+/// overtakes it, and what was learned of it is forgotten after a while.
+#[test]
+fn a_device_that_does_not_cut_tells_so() {
+    in_namespace(|| {
+        veth("v0", "v1");
+        let done = std::process::Command::new("ethtool")
+            .args(["-K", "v0", "tso", "off"])
+            .status();
+        assert!(done.expect("ethtool").success());
+        let (mut a, mut b) = (open("v0"), open("v1"));
+        let (bytes, offload) = gso_frame();
+        let small = frame(60, 1);
+        let plain = tx_frame(&small, VnetHdr::NONE);
+        let batch = [plain, tx_frame(&bytes, offload), plain];
+        let report = a.tx[0].send(TxList::all(&batch));
+        assert!(report.uncut);
+        assert_eq!((report.sent, report.full, report.errors), (1, 0, 0));
+        assert_eq!(receive(&mut *b.rx[0], 1, |_| true)[0].bytes, small);
+
+        let without = TxCaps {
+            tso4: false,
+            ..TxCaps::ALL
+        };
+        assert_eq!(a.tx[0].caps(), TxCaps::ALL);
+        a.tx[0].learn_uncut(VnetHdr::GSO_TCPV4);
+        let many: Vec<_> = std::iter::repeat_n(plain, 4_095).collect();
+        assert_eq!(send_all(&mut *a.tx[0], &many).sent, 4_095);
+        assert_eq!(a.tx[0].caps(), without);
+        assert_eq!(send_all(&mut *a.tx[0], &[plain]).sent, 1);
+        assert_eq!(a.tx[0].caps(), TxCaps::ALL, "it is tried again");
     });
 }
 

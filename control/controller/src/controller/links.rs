@@ -16,11 +16,15 @@ use std::sync::Arc;
 use vswitch_api::text::path;
 use vswitch_api::types::Severity;
 use vswitch_base::{Instant, PortIndex};
+use vswitch_core::port::QUEUE_STUCK;
 use vswitch_core::snapshot::PortState;
 use vswitch_core::worker::WorkerEvent;
 
 /// `ENODEV`: the device is gone.
 const ENODEV: i32 = 19;
+/// What to do about a queue that stuck.
+const UNNAMEABLE: &str = "the kernel stopped at a large frame that it cannot hand over: switch off \
+    tx-sctp-segmentation, or UDP fragmentation offload, at the sender (ethtool -K)";
 /// `ENETDOWN`: the device was set down, or is about to go.
 const ENETDOWN: i32 = 100;
 
@@ -48,7 +52,8 @@ impl Controller {
         self.publish_due = true;
         let what = vswitch_api::error::errno_name(errno).unwrap_or("an unnamed error");
         let reason = format!("receiving failed with {what} (error {errno})");
-        self.trouble(&name, errno == ENODEV, reason, None, now);
+        let hint = (errno == QUEUE_STUCK).then(|| UNNAMEABLE.to_owned());
+        self.trouble(&name, errno == ENODEV, reason, hint, now);
         self.settle_due = true;
     }
 

@@ -9,8 +9,8 @@ use super::OffloadError;
 use crate::frame::{TxFrame, VnetHdr};
 use vswitch_base::{EtherType, Tag, Tpid};
 
-/// Tags looked through for the network header, as many as Linux does.
-const TAGS_MAX: usize = 8;
+/// Tags looked through for the network header, as many as Linux does when it cuts (6.18).
+const TAGS_MAX: usize = 7;
 /// IPv6 extension headers looked through; more than one of each kind is not in honest use.
 const EXTENSIONS_MAX: usize = 8;
 /// Bytes of an IPv6 header, which its payload length does not count.
@@ -67,8 +67,9 @@ pub(super) struct Layout {
 }
 
 impl Layout {
-    /// The layout of a packet that is to be cut as `kind` (a `GSO_*` value without the ECN bit).
-    pub(super) fn of(rest: &[u8], kind: u8) -> Result<Self, OffloadError> {
+    /// The layout of a packet that is to be cut as `kind` (see [`VnetHdr::gso_kind`]) and has `pushed`
+    /// tags before `rest`.
+    pub(super) fn of(rest: &[u8], kind: u8, pushed: usize) -> Result<Self, OffloadError> {
         let (network, transport) = match kind {
             VnetHdr::GSO_TCPV4 => (Some(Network::V4), Transport::Tcp),
             VnetHdr::GSO_TCPV6 => (Some(Network::V6), Transport::Tcp),
@@ -76,6 +77,9 @@ impl Layout {
             _ => return Err(OffloadError::UnknownType(kind)),
         };
         let l3 = network_offset(rest);
+        if pushed + l3 / Tag::LEN > TAGS_MAX {
+            return Err(OffloadError::Contradiction);
+        }
         let found = network_at(rest, l3)?;
         if network.is_some_and(|n| n != found) {
             return Err(OffloadError::Contradiction);
@@ -124,7 +128,7 @@ pub(super) fn network_offset(rest: &[u8]) -> usize {
 pub(super) fn claimed_segment_len(frame: &TxFrame<'_>, l3: usize) -> Option<usize> {
     let start = usize::from(frame.offload.csum_start);
     let l4 = start.checked_sub(frame.header.as_slice().len())?;
-    let header_len = match frame.offload.gso_type & !VnetHdr::GSO_ECN {
+    let header_len = match frame.offload.gso_kind() {
         VnetHdr::GSO_TCPV4 | VnetHdr::GSO_TCPV6 => {
             usize::from(byte(frame.rest, l4 + 12).ok()? >> 4) * 4
         }
@@ -134,12 +138,22 @@ pub(super) fn claimed_segment_len(frame: &TxFrame<'_>, l3: usize) -> Option<usiz
     Some(l4.checked_sub(l3)? + header_len + usize::from(frame.offload.gso_size))
 }
 
-/// Whether the packet is SCTP, as far as one can tell.
-pub(super) fn is_sctp(rest: &[u8]) -> bool {
+/// Whether an IP packet starts right behind an EtherType at the start, and its transport header right
+/// behind the IP header and its options.
+pub(super) fn is_plain(rest: &[u8]) -> bool {
+    const L3: usize = 2;
+    network_at(rest, L3).is_ok_and(|network| match network {
+        Network::V4 => true,
+        Network::V6 => matches!(byte(rest, L3 + 6), Ok(TCP | UDP)),
+    })
+}
+
+/// Where SCTP starts in the packet, if that is what it carries.
+pub(super) fn sctp_at(rest: &[u8]) -> Option<usize> {
     let l3 = network_offset(rest);
-    network_at(rest, l3)
-        .and_then(|network| transport_at(rest, l3, network))
-        .is_ok_and(|(protocol, _)| protocol == SCTP)
+    let network = network_at(rest, l3).ok()?;
+    let (protocol, l4) = transport_at(rest, l3, network).ok()?;
+    (protocol == SCTP).then_some(l4)
 }
 
 /// The two bytes at `at`, big-endian.

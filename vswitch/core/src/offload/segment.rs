@@ -10,12 +10,17 @@
 //! corrected by the difference in length. So what the sender summed is kept even where the address
 //! in the IP header is not the one that counts (IPv6 routing header, IPv4 source route).
 //!
+//! A frame that is one segment already is no frame to cut, for Linux either: its checksum is completed and
+//! nothing else is touched.
+//!
 //! Called by [`super::Finisher`] only. Writes within the scratch it is given or not at all.
 
-use super::checksum::{never_zero, sum, with_length};
+use super::checksum::{complete_checksum, never_zero, sum, with_length};
 use super::headers::{IPV6_LEN, Layout, Network, Transport, word};
-use super::{OffloadError, SEGMENTS_MAX};
+use super::{OffloadError, TCP_SEGMENTS_MAX, UDP_SEGMENTS_MAX};
 use crate::frame::{TxFrame, VnetHdr};
+use vswitch_base::Tag;
+use vswitch_base::ether::ADDRESSES_LEN;
 
 const TCP_FIN: u8 = 0x01;
 const TCP_PSH: u8 = 0x08;
@@ -66,7 +71,8 @@ pub(super) fn cut(
     if !offload.needs_csum() || mss == 0 {
         return Err(OffloadError::Incomplete);
     }
-    let layout = Layout::of(frame.rest, offload.gso_type & !VnetHdr::GSO_ECN)?;
+    let pushed = frame.header.as_slice().len().saturating_sub(ADDRESSES_LEN) / Tag::LEN;
+    let layout = Layout::of(frame.rest, offload.gso_kind(), pushed)?;
     let checksum = layout.transport.checksum_offset();
     if usize::from(offload.csum_start) != frame.header.as_slice().len() + layout.l4
         || usize::from(offload.csum_offset) != checksum
@@ -76,7 +82,11 @@ pub(super) fn cut(
 
     let (headers, payload) = frame.rest.split_at(layout.payload);
     let count = payload.len().div_ceil(mss).max(1);
-    if count > SEGMENTS_MAX {
+    let most = match layout.transport {
+        Transport::Tcp => TCP_SEGMENTS_MAX,
+        Transport::Udp => UDP_SEGMENTS_MAX,
+    };
+    if count > most {
         return Err(OffloadError::TooManySegments);
     }
     let full_len = headers.len() + mss.min(payload.len());
@@ -84,6 +94,25 @@ pub(super) fn cut(
         || count * headers.len() + payload.len() > scratch.len()
     {
         return Err(OffloadError::TooLong);
+    }
+
+    let left = if partial {
+        VnetHdr {
+            gso_type: VnetHdr::GSO_NONE,
+            gso_size: 0,
+            hdr_len: 0,
+            ..offload
+        }
+    } else {
+        VnetHdr::NONE
+    };
+    if count == 1 {
+        let whole = &mut scratch[..frame.rest.len()];
+        whole.copy_from_slice(frame.rest);
+        if !partial {
+            complete_checksum(whole, layout.l4, checksum)?;
+        }
+        return Ok(Cut::whole(whole.len(), left));
     }
 
     let original = Original::of(headers, &layout, frame.rest.len())?;
@@ -100,22 +129,12 @@ pub(super) fn cut(
         original.patch_checksum(segment, &layout, partial);
     }
 
-    let offload = if partial {
-        VnetHdr {
-            gso_type: VnetHdr::GSO_NONE,
-            gso_size: 0,
-            hdr_len: 0,
-            ..offload
-        }
-    } else {
-        VnetHdr::NONE
-    };
     let last_len = headers.len() + payload.len() - (count - 1) * mss;
     Ok(Cut {
         left: count,
         full_len,
         last_len,
-        offload,
+        offload: left,
     })
 }
 

@@ -226,7 +226,9 @@ impl Sender {
 
     /// Sends the frames in order through a socket that is bound to its device.
     ///
-    /// When the device is down or gone the frames not sent are counted as errors.
+    /// When the device is down or gone the frames not sent are counted as errors. Past the queueing
+    /// discipline the kernel cuts for no device: it drops a frame that would have to be cut, with the
+    /// same errno as for a device without room. So the first such frame ends the work (`uncut`).
     pub(crate) fn send(&mut self, fd: BorrowedFd<'_>, frames: TxList<'_>) -> TxReport {
         let mut report = TxReport::default();
         let filled = self.gather.fill(frames);
@@ -261,6 +263,10 @@ impl Sender {
                 .unwrap_or(libc::EIO);
             match errno {
                 libc::EINTR => {}
+                libc::ENOBUFS if frames.iter().nth(next).is_some_and(|f| f.offload.is_gso()) => {
+                    report.uncut = true;
+                    break;
+                }
                 libc::EAGAIN | libc::ENOBUFS => {
                     report.full += 1;
                     next += 1;

@@ -392,6 +392,7 @@ impl Outcome {
             full: lost - refused,
             errors: refused,
             last_errno: self.errno,
+            uncut: false,
         }
     }
 }
@@ -483,6 +484,7 @@ mod tests {
             full,
             errors,
             last_errno,
+            uncut: _,
         } = outcome.report();
         assert_eq!(sent + full + errors, count);
         (sent, full, errors, last_errno)

@@ -147,6 +147,18 @@ fn a_failed_queue_is_replaced() {
         1,
         "{log:?}"
     );
+    // The cause that an operator can do something about is named.
+    let port = rig.index("vm1");
+    let stuck = WorkerEvent::QueueFailed { port, errno: 71 };
+    rig.controller.handle_worker_event(stuck, rig.now);
+    rig.run();
+    let reason = rig.port("vm1").reason.expect("a reason");
+    assert!(
+        reason.contains("EPROTO") && reason.contains("tx-sctp-segmentation"),
+        "{reason}"
+    );
+    rig.pass(secs(2));
+    assert_eq!(rig.port("vm1").state, "up");
     let unknown = vswitch_base::PortIndex(999);
     rig.controller.handle_worker_event(
         WorkerEvent::QueueFailed {

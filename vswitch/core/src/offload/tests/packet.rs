@@ -136,7 +136,7 @@ impl Packet {
                 out.extend(&DST[..4]);
                 out.extend(vec![1; *options]);
                 // To be cut: the header's own sum is whatever the sender left there.
-                if self.mss == 0 {
+                if self.payload.len() <= usize::from(self.mss) || self.mss == 0 {
                     let ip = out.len() - 20 - options;
                     out[ip + 10..ip + 12].fill(0);
                     let checksum = !sum(&out[ip..]);
@@ -209,7 +209,10 @@ impl Packet {
         };
         let offload = VnetHdr {
             flags: VnetHdr::NEEDS_CSUM,
-            gso_type: kind | if self.ecn { VnetHdr::GSO_ECN } else { 0 },
+            gso_type: match kind {
+                VnetHdr::GSO_TCPV4 | VnetHdr::GSO_TCPV6 if self.ecn => kind | VnetHdr::GSO_ECN,
+                _ => kind,
+            },
             // Only a hint: must not matter.
             hdr_len: 7,
             gso_size: self.mss,

@@ -33,7 +33,11 @@ fn packets() -> impl Strategy<Value = Packet> {
                 .take(bytes.len() * times)
                 .collect();
             let payload = payload[..payload.len().min(60_000)].to_vec();
-            let least = payload.len().div_ceil(SEGMENTS_MAX);
+            let most = match l4 {
+                L4::Tcp { .. } => TCP_SEGMENTS_MAX,
+                L4::Udp => UDP_SEGMENTS_MAX,
+            };
+            let least = payload.len().div_ceil(most);
             let mss = mss.max(u16::try_from(least).unwrap());
             Packet {
                 ip,
@@ -96,7 +100,7 @@ fn stays_within_limits(finisher: &mut Finisher, frame: &TxFrame<'_>, caps: TxCap
         return;
     };
     let count = segments.len();
-    assert!((1..=SEGMENTS_MAX).contains(&count));
+    assert!((1..=TCP_SEGMENTS_MAX).contains(&count));
     let (mut sent, mut largest) = (0, 0);
     for segment in segments {
         sent += 1;
