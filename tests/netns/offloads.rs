@@ -22,11 +22,13 @@
 //! | [`lane`] | machines, ways and markers |
 //! | [`kernel`], [`ours`] | the three switches |
 //! | [`hostile`] | frames that contradict their requests |
+//! | [`pairs`] | every kind of port to every other, whole and cut, and the MTU |
 
 mod hostile;
 mod kernel;
 mod lane;
 mod ours;
+mod pairs;
 
 use crate::lab::Lab;
 use kernel::Kernel;

@@ -153,8 +153,19 @@ pub(crate) struct Lane {
     senders: [(Form, Machine); 2],
     receivers: Vec<(Way, Machine)>,
     markers: u32,
-    /// Whether this kernel's TAPs know UDP segmentation (Linux 6.2).
+    /// See [`knows_udp_segmentation`].
     pub(crate) uso: bool,
+}
+
+/// Whether this kernel's TAPs know UDP segmentation (Linux 6.2).
+pub(crate) fn knows_udp_segmentation(lab: &Lab, name: &str) -> bool {
+    namespace(lab, name)
+        .run(|| Machine::open("probe", TxCaps::ALL))
+        .is_ok()
+}
+
+fn namespace(lab: &Lab, name: &str) -> NetNs {
+    NetNs::open(&Path::new("/run/netns").join(lab.ns(name))).expect("the namespace")
 }
 
 /// Devices that frames come in by.
@@ -173,8 +184,7 @@ impl Lane {
         run(&format!(
             "ip netns exec {ns} sysctl -qw net.ipv6.conf.default.disable_ipv6=1"
         ));
-        let netns = NetNs::open(&Path::new("/run/netns").join(&ns)).expect("the namespace");
-        let uso = netns.run(|| Machine::open("probe", TxCaps::ALL)).is_ok();
+        let (netns, uso) = (namespace(lab, name), knows_udp_segmentation(lab, name));
         let make = |device: &str, caps: TxCaps| {
             let takes = TxCaps {
                 uso: caps.uso && uso,
