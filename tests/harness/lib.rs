@@ -6,8 +6,10 @@
 #![forbid(unsafe_code)]
 
 pub mod hex;
+pub mod hostile;
 pub mod packets;
 pub mod rng;
+pub mod unfinished;
 
 use vswitch_base::{EtherType, MacAddr, Tag};
 use vswitch_core::testing::{MemFrame, MemSwitch, frame, station};

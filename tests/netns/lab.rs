@@ -433,6 +433,11 @@ impl Switch {
         (error.to_owned(), reply["parameters"].clone())
     }
 
+    /// Frames dropped so far: a row for each port, reason and direction.
+    pub(crate) fn drops(&self) -> Value {
+        self.call("io.vswitch.Stats.Drops", json!({}))
+    }
+
     /// N-17: for each port frames in are accounted for, and copies made are copies sent or dropped.
     ///
     /// # Panics

@@ -169,6 +169,25 @@ fn ports_that_cannot_get_finished_frames() {
     assert!(whole.len() == 1 && tcp4_checksums_hold(&whole[0].bytes));
 }
 
+/// I-02: no device is left with a partial checksum of SCTP, which it would take for an Internet checksum.
+#[test]
+fn sctp_leaves_complete_by_every_port() {
+    let mut switch = lan(2);
+    let all = vswitch_tests::hostile::all(MacAddr::BROADCAST, station(1));
+    let sctp = all.into_iter().find(|case| case.name.starts_with("SCTP"));
+    let before = sctp.expect("a frame of SCTP").frame;
+    // Among others, which the device gets as they are.
+    let large = tcp4(MacAddr::BROADCAST, station(1), &[], 60_000, Some(1_460));
+    switch.wire(1).put(large.clone());
+    switch.wire(1).put(before.clone());
+    switch.inject(1, large.clone());
+    let sent = switch.take_sent().remove(&2).unwrap();
+    assert_eq!((&sent[0], &sent[2]), (&large, &large));
+    assert_eq!(sent[1].offload, VnetHdr::NONE);
+    assert_ne!(sent[1].bytes[42..46], before.bytes[42..46]);
+    assert_eq!(sent[1].bytes[46..], before.bytes[46..]);
+}
+
 /// A finished frame stays in its place among those that need nothing.
 #[test]
 fn finishing_keeps_the_order() {
