@@ -24,8 +24,10 @@ class Failed(Exception):
     """A step that did not work; the text says which and why."""
 
 
-def child_setup(netns):
+def child_setup(netns, realtime=False):
     """What a child does before exec: enter its namespace, and not outlive a parent that is killed.
+
+    Where `realtime` is set it goes before all others on its core.
 
     `ip netns exec` would mount a /sys besides, which can wait for seconds while namespaces are removed.
     """
@@ -40,6 +42,8 @@ def child_setup(netns):
             with open(f"/run/netns/{netns}", "rb") as file:
                 if LIBC.setns(file.fileno(), CLONE_NEWNET) != 0:
                     raise OSError(ctypes.get_errno(), f"cannot enter namespace {netns}")
+        if realtime:
+            os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
 
     return setup
 
@@ -92,7 +96,7 @@ def process_seconds(pids):
 class Process:
     """A running command; `finish` ends its standard input and reads its one line of JSON."""
 
-    def __init__(self, command, netns=None, log=None, ready=None, env=None):
+    def __init__(self, command, netns=None, log=None, ready=None, env=None, realtime=False):
         self.command = command
         out = log or subprocess.PIPE
         self.popen = subprocess.Popen(
@@ -103,7 +107,7 @@ class Process:
             text=True,
             env=env,
             start_new_session=True,
-            preexec_fn=child_setup(netns),
+            preexec_fn=child_setup(netns, realtime),
         )
         if ready:
             line = self.popen.stderr.readline().strip()
@@ -173,16 +177,15 @@ class Lab:
         run("ip", "-n", full, "link", "set", "lo", "up")
         return full
 
-    def start(self, netns, *command, log=None, ready=None, env=None):
-        """Starts a command in a namespace."""
-        process = Process(command, netns=netns, log=log, ready=ready, env=env)
+    def start(self, netns, *command, **options):
+        """Starts a command in a namespace; the options are those of `Process`."""
+        process = Process(command, netns=netns, **options)
         self.processes.append(process)
         return process
 
-    def start_traffic(self, netns, *arguments, ready=True):
-        return self.start(
-            netns, str(self.traffic), *map(str, arguments), ready="ready" if ready else None
-        )
+    def start_traffic(self, netns, *arguments, ready=True, **options):
+        told = "ready" if ready else None
+        return self.start(netns, str(self.traffic), *map(str, arguments), ready=told, **options)
 
     def close(self):
         """Ends and removes all of it."""

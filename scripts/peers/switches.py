@@ -273,6 +273,12 @@ class Ours(Stand):
             if self.kind == "tap":
                 config += [f'netns = "{self.netns[host]}"']
                 self.device[host] = f"p{index}"
+        self.launch(config)
+        if self.kind == "tap":
+            self.wait_for_devices()
+
+    def launch(self, config):
+        """Starts the daemon on these lines of configuration."""
         folder = self.lab.dir / self.name
         folder.mkdir()
         (folder / "vswitch.toml").write_text("\n".join(config) + "\n")
@@ -280,13 +286,37 @@ class Ours(Stand):
             self.binary, "--config", folder / "vswitch.toml",
             "--socket", folder / "socket", "--state-dir", folder / "state",
         )  # fmt: skip
-        if self.kind == "tap":
-            self.wait_for_devices()
 
     def wait_for_devices(self):
         for host in self.hosts:
             look = ["link", "show", self.device[host]]
             self.retry(lambda: run("ip", "-n", self.netns[host], *look))
+
+
+class OursWithTaps(Ours):
+    """vswitchd with TAPS ports of kind `tap` and no hosts"""
+
+    TAPS = 200
+    hosts = ""
+
+    def __init__(self, name, binary, daemon_lines):
+        super().__init__(name, binary, "tap", daemon_lines)
+        self.devices = "taps"
+
+    def describe(self):
+        return " ".join([f"{self.binary}, {self.TAPS} tap ports, no hosts", *self.daemon_lines])
+
+    def make(self):
+        config = ["[daemon]", *self.daemon_lines, "[bridge.br0]"]
+        for index in range(self.TAPS):
+            config += [f"[port.t{index}]", 'bridge = "br0"', 'kind = "tap"']
+        self.launch(config)
+
+    def wait_until_forwarding(self):
+        """All devices are there, and up as those of running guests are."""
+        ups = "\n".join(f"link set t{index} up" for index in range(self.TAPS))
+        netns = self.netns["sw"]
+        self.retry(lambda: run("ip", "-n", netns, "-batch", "-", text=ups), seconds=60)
 
 
 class TapLoop(Stand):

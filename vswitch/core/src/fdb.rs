@@ -35,8 +35,9 @@ mod table;
 #[cfg(test)]
 mod tests;
 
-use crate::sync::{AtomicU32, AtomicU64, Mutex, Ordering, mutant};
+use crate::sync::{AtomicU32, AtomicU64, Mutex, MutexGuard, Ordering, mutant};
 use crossbeam::queue::ArrayQueue;
+use crossbeam::utils::CachePadded;
 use order::Order;
 pub use report::{FdbEvent, FdbEventKind, FdbStats};
 pub use table::{FdbKey, Probe};
@@ -130,24 +131,32 @@ pub enum Learned {
     NoRoom,
 }
 
+/// Written under the lock, read by anyone.
 #[derive(Default)]
 struct Counts {
+    /// Learned entries now.
+    entries: AtomicU32,
     learned: AtomicU64,
     moved: AtomicU64,
     evicted: AtomicU64,
     aged: AtomicU64,
-    busy: AtomicU64,
     events_lost: AtomicU64,
 }
 
-/// See the module.
+/// The lock. A worker that finds it taken writes to its cache line and no other; what the holder works
+/// on is not in it.
+struct Writer {
+    order: Mutex<CachePadded<Order>>,
+    /// Workers that found it taken.
+    busy: AtomicU64,
+}
+
+/// See the module. What learning writes is in cache lines apart from what every frame reads.
 pub struct Fdb {
     table: Table,
-    writer: Mutex<Order>,
     learned_max: AtomicU32,
-    /// Learned entries; written under the lock, read by anyone.
-    entries: AtomicU32,
-    counts: Counts,
+    writer: CachePadded<Writer>,
+    counts: CachePadded<Counts>,
     events: ArrayQueue<FdbEvent>,
 }
 
@@ -167,11 +176,13 @@ impl Fdb {
         let learned_max = learned_max.clamp(1, LEARNED_MAX);
         let table = Table::new(learned_max, seed);
         Self {
-            writer: Mutex::new(Order::new(table.slots(), PORTS_MAX)),
+            writer: CachePadded::new(Writer {
+                order: Mutex::new(CachePadded::new(Order::new(table.slots(), PORTS_MAX))),
+                busy: AtomicU64::new(0),
+            }),
             table,
             learned_max: AtomicU32::new(learned_max),
-            entries: AtomicU32::new(0),
-            counts: Counts::default(),
+            counts: CachePadded::default(),
             events: ArrayQueue::new(EVENTS_MAX),
         }
     }
@@ -305,8 +316,8 @@ impl Fdb {
         now_s: u32,
         is_current: impl Fn(PortIndex, u16) -> bool,
     ) -> Learned {
-        let Ok(mut order) = self.writer.try_lock() else {
-            self.counts.busy.fetch_add(1, Ordering::Relaxed);
+        let Ok(mut order) = self.writer.order.try_lock() else {
+            self.writer.busy.fetch_add(1, Ordering::Relaxed);
             return Learned::Busy;
         };
         let value = Value::new(key, source.port, source.epoch, EntryKind::Learned);
@@ -337,7 +348,7 @@ impl Fdb {
         if order.count(source.port) >= source.mac_limit {
             return Learned::PortLimit;
         }
-        if self.entries.load(Ordering::Relaxed) >= self.learned_max() {
+        if self.counts.entries.load(Ordering::Relaxed) >= self.learned_max() {
             self.evict_fairly(&mut order, now_s);
         }
         let Some(slot) = self.make_room(&mut order, key) else {
@@ -346,7 +357,7 @@ impl Fdb {
         self.table.stamps(slot).reset(now_s);
         self.table.fill(slot, key, value);
         order.append(slot, source.port, now_s);
-        self.entries.store(order.total(), Ordering::Relaxed);
+        self.counts.entries.store(order.total(), Ordering::Relaxed);
         self.counts.learned.fetch_add(1, Ordering::Relaxed);
         self.tell(FdbEventKind::Learned, key, source.port);
         Learned::New
@@ -376,7 +387,7 @@ impl Fdb {
             self.table.stamps(slot).reset(0);
             self.table.fill(slot, key, value);
         }
-        self.entries.store(order.total(), Ordering::Relaxed);
+        self.counts.entries.store(order.total(), Ordering::Relaxed);
         Ok(())
     }
 
@@ -457,12 +468,12 @@ impl Fdb {
     pub fn stats(&self) -> FdbStats {
         let read = |c: &AtomicU64| c.load(Ordering::Relaxed);
         FdbStats {
-            entries: self.entries.load(Ordering::Relaxed),
+            entries: self.counts.entries.load(Ordering::Relaxed),
             learned: read(&self.counts.learned),
             moved: read(&self.counts.moved),
             evicted: read(&self.counts.evicted),
             aged: read(&self.counts.aged),
-            busy: read(&self.counts.busy),
+            busy: read(&self.writer.busy),
             events_lost: read(&self.counts.events_lost),
         }
     }
@@ -487,8 +498,9 @@ impl Fdb {
     }
 
     /// A writer that panicked left whole words behind: the table is usable whatever it was doing.
-    fn lock(&self) -> crate::sync::MutexGuard<'_, Order> {
+    fn lock(&self) -> MutexGuard<'_, CachePadded<Order>> {
         self.writer
+            .order
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
@@ -496,7 +508,7 @@ impl Fdb {
     fn take_out(&self, order: &mut Order, slot: SlotIndex, value: Value) {
         if value.kind() == EntryKind::Learned {
             order.unlink(slot, value.port());
-            self.entries.store(order.total(), Ordering::Relaxed);
+            self.counts.entries.store(order.total(), Ordering::Relaxed);
         }
         self.table.clear(slot);
     }

@@ -31,8 +31,10 @@ pub(crate) struct Waiting {
     pub spin: Duration,
 }
 
-/// What a thread did, for `daemon info`. One writer.
+/// What a thread did, for `daemon info`. One writer, at every breath: alone in its cache lines (of which
+/// processors fetch two at once), or the threads would wait for one another's.
 #[derive(Debug)]
+#[repr(align(128))]
 pub(crate) struct ThreadStats {
     /// Breath by breath.
     pub loops: LoopStats,
