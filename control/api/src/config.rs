@@ -67,7 +67,8 @@ pub struct Config {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DaemonConfig {
-    /// Forwarding threads: `"auto"` or 1..=256.
+    /// Forwarding threads: 1..=256, or `"auto"`: one fewer than the CPUs that the daemon may use, at least
+    /// one. Fewer threads than CPUs are bound to one each, from the last down; others are not bound.
     pub workers: Workers,
     /// How workers wait for frames.
     pub poll: PollMode,

@@ -5,6 +5,7 @@
 //! Control thread only.
 
 use crate::clock::Clock;
+use crate::cpus;
 use crate::worker_thread::{self, ThreadStats, Waiting, WakeControl};
 use hashbrown::HashMap;
 use std::io;
@@ -52,7 +53,7 @@ pub(crate) struct Engine {
 }
 
 impl Engine {
-    /// Starts `count` workers (at least one), each on a core of its own where there are enough.
+    /// Starts `count` workers (at least one), each on a CPU of its own where there are enough.
     ///
     /// # Errors
     /// When a thread or its poller cannot be made.
@@ -63,22 +64,20 @@ impl Engine {
         mut control: impl FnMut() -> Box<dyn WakeControl>,
     ) -> io::Result<Self> {
         let outbox = Arc::<Outbox>::default();
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let chosen = cpus::choose(&cpus::allowed(), count.max(1));
         let (mut threads, mut mailboxes) = (Vec::new(), Vec::new());
-        for number in 0..count.max(1) {
+        for (number, cpu) in chosen.into_iter().enumerate() {
             let (mail_tx, mail_rx) = mailbox();
             let poller = Poller::new()?;
             let waker = poller.waker();
             let stats = Arc::<ThreadStats>::default();
-            // Core 0 is left to the host where there is another.
-            let cpu = (count < cores).then_some(cores - 1 - number);
             let worker = Worker::new(mail_rx, Arc::clone(&outbox));
             let (outbox, thread_stats, control) =
                 (Arc::clone(&outbox), Arc::clone(&stats), control());
             let clock = clock.clone();
             let join = std::thread::Builder::new().name(format!("worker-{number}")).spawn(move || {
                 if let Some(cpu) = cpu {
-                    pin(cpu);
+                    cpus::bind(cpu);
                 }
                 let outcome = worker_thread::run(
                     worker, poller, &clock, waiting, &thread_stats, &outbox, &*control,
@@ -268,14 +267,5 @@ impl Engine {
                 tracing::error!(%error, "cannot wake a worker: it looks at its mailbox within a second");
             }
         }
-    }
-}
-
-/// Binds the calling thread to a core; a refusal (a smaller cpuset) costs speed, not service.
-fn pin(cpu: usize) {
-    let mut set = rustix::thread::CpuSet::new();
-    set.set(cpu);
-    if let Err(error) = rustix::thread::sched_setaffinity(None, &set) {
-        tracing::warn!(cpu, %error, "cannot bind a worker to its core");
     }
 }
