@@ -7,6 +7,8 @@
 mod support;
 
 use std::process::Command;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 use support::{
     Owned, SENT_ONE, frame, in_namespace, ours, receive_for, send, send_all, take, tx_frame, until,
@@ -279,4 +281,109 @@ fn the_answers_of_a_flow_do_not_follow_whoever_writes() {
             assert!(used.len() > 2, "answers use the queues: {used:?}");
         });
     }
+}
+
+/// Frames of the test below, and after how many the queue goes on to the next thread.
+const FRAMES: u32 = 4_000;
+const TURN: u32 = 100;
+
+/// Sends numbered frames while the queue goes from thread to thread. The first of them stays out of the
+/// kernel from when it gave the queue away until all frames have come.
+fn pass_on(what: &str, mut tx: Box<dyn PortTx>, rx: Box<dyn PortRx>) {
+    let received = AtomicU32::new(0);
+    let all_came = AtomicBool::new(false);
+    // How many have had it, and the queue while nobody has it.
+    let queue = Mutex::new((0, Some(rx)));
+    std::thread::scope(|scope| {
+        let (received, all_came, queue) = (&received, &all_came, &queue);
+        scope.spawn(move || {
+            for seed in 0..FRAMES {
+                // No more than the smallest of the rings holds: nothing may be lost.
+                until("room", || seed - received.load(Ordering::Acquire) < 30);
+                let report = send(&mut *tx, &frame(60, seed), VnetHdr::NONE);
+                assert_eq!(report, SENT_ONE);
+            }
+        });
+        for turn in 1..=FRAMES / TURN {
+            scope.spawn(move || {
+                until("its turn", || {
+                    let (given, _) = &*queue.lock().expect("queue");
+                    *given == turn - 1
+                });
+                let rx = queue.lock().expect("queue").1.take();
+                let mut rx = rx.expect("given away with the turn");
+                let mut next = received.load(Ordering::Acquire);
+                until("the frames of a turn", || {
+                    for came in take(&mut *rx).expect("receive").iter().filter(|f| ours(f)) {
+                        assert!(came.bytes == frame(60, next), "{what}: not frame {next}");
+                        next += 1;
+                        received.store(next, Ordering::Release);
+                    }
+                    next >= turn * TURN
+                });
+                rx.hand_over();
+                *queue.lock().expect("queue") = (turn, Some(rx));
+                while turn == 1 && !all_came.load(Ordering::Relaxed) {
+                    std::hint::spin_loop();
+                }
+            });
+        }
+        let mut looks = 0;
+        while received.load(Ordering::Acquire) < FRAMES && looks < 10_000 {
+            std::thread::sleep(Duration::from_millis(1));
+            looks += 1;
+        }
+        all_came.store(true, Ordering::Relaxed);
+    });
+    assert_eq!(received.into_inner(), FRAMES, "{what}");
+}
+
+/// B-02, I-04, I-05: each frame comes once and in order, whoever serves the queue by then.
+#[test]
+fn a_queue_goes_from_worker_to_worker_while_frames_come() {
+    in_namespace(|| {
+        veth("v0", "v1");
+        let mut a = open_nic(&NicSpec::new("v0")).expect("open");
+        let mut b = open_nic(&NicSpec::new("v1")).expect("open");
+        pass_on("nic", a.tx.remove(0), b.rx.remove(0));
+    });
+    for method in METHODS {
+        in_namespace(|| {
+            let mut tap = open_tap(&TapSpec {
+                method,
+                ..TapSpec::new("t0")
+            })
+            .expect("open");
+            let mut behind = open_nic(&NicSpec::new("t0")).expect("open");
+            pass_on("tap", behind.tx.remove(0), tap.rx.remove(0));
+        });
+    }
+}
+
+/// I-05: a thread that gave its queue away has no read of it under way any more. It would go on serving
+/// the queue as well: what it reads is posted when it happens to enter the kernel.
+#[test]
+fn nothing_of_a_queue_stays_with_the_thread_that_gave_it_away() {
+    in_namespace(|| {
+        let mut tap = open_tap(&TapSpec {
+            method: TapMethod::Uring,
+            ..TapSpec::new("t0")
+        })
+        .expect("open");
+        let ring = tap.rx[0].ready_fd().expect("a descriptor");
+        let reads = || {
+            let text = std::fs::read_to_string(format!("/proc/self/fdinfo/{ring}"));
+            let text = text.expect("what the kernel tells of a ring");
+            let (_, polls) = text
+                .split_once("PollList:")
+                .expect("what waits for devices");
+            polls.matches("op=").count()
+        };
+        for _ in 0..3 {
+            receive_for(&mut *tap.rx[0], Duration::from_millis(1));
+            assert_eq!(reads(), 1);
+            tap.rx[0].hand_over();
+            assert_eq!(reads(), 0);
+        }
+    });
 }
