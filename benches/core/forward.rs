@@ -12,6 +12,7 @@ use vswitch_core::fdb::{Fdb, Source};
 use vswitch_core::frame::{BATCH_MAX, Frame, FrameBatch, TxList};
 use vswitch_core::mailbox::{WorkerCommand, mailbox};
 use vswitch_core::port::{PortRx, PortTx, ReadyFds, TxCaps, TxReport};
+use vswitch_core::queue::{QueueId, RxQueue};
 use vswitch_core::snapshot::{BridgeSpec, PortView, SnapshotBuilder};
 use vswitch_core::testing::{frame, station, vid};
 use vswitch_core::worker::{Outbox, Worker};
@@ -123,10 +124,10 @@ fn worker(addresses: u32, ports: u16, tagged: bool, dst: impl Fn(u32) -> MacAddr
         pool.extend_from_slice(&bytes);
     }
     tx.post(WorkerCommand::Publish(Arc::new(builder.build())));
-    tx.post(WorkerCommand::AddQueue {
-        port: PortIndex(0),
-        rx: Box::new(Source64 { pool, at: 0 }),
-    });
+    let (port, number) = (PortIndex(0), 0);
+    let rx = Box::new(Source64 { pool, at: 0 });
+    let queue = RxQueue::new(QueueId { port, number }, rx);
+    tx.post(WorkerCommand::AddQueue(queue));
     worker.poll(Instant::from_nanos(1_000_000_000));
     worker
 }

@@ -6,6 +6,7 @@ use vswitch_base::{MacAddr, PortIndex};
 use vswitch_core::frame::{FrameBatch, VnetHdr};
 use vswitch_core::mailbox::WorkerCommand;
 use vswitch_core::port::{PortRx, PortTx, RxLosses, TxCaps, TxReport};
+use vswitch_core::queue::{QueueId, RxQueue};
 use vswitch_core::snapshot::{AcceptFrames, PortState, PortView};
 use vswitch_core::testing::{MemFrame, MemSwitch, dot1q, frame, station, vid};
 use vswitch_core::verdict::DropReason;
@@ -22,12 +23,13 @@ fn produce(reason: DropReason) -> (MemSwitch, u16) {
     let counted_at = match reason {
         DropReason::Runt => inject(&mut switch, vec![1; 13]),
         DropReason::RxRingFull | DropReason::RxTruncated => {
-            let port = PortIndex(1);
+            let (port, number) = (PortIndex(1), 1);
             let rx = Box::new(LosingQueue(RxLosses {
                 ring_full: u64::from(reason == DropReason::RxRingFull),
                 truncated: u64::from(reason == DropReason::RxTruncated),
             }));
-            switch.mailbox().post(WorkerCommand::AddQueue { port, rx });
+            let queue = RxQueue::new(QueueId { port, number }, rx);
+            switch.mailbox().post(WorkerCommand::AddQueue(queue));
             switch.worker.poll(switch.now);
             switch.worker.collect_losses();
             1

@@ -3,6 +3,7 @@
 //! Every test ends with the conservation of frames (N-17): `MemSwitch` holds it when it is dropped.
 //! A doc comment names the rows of the feature map that a test proves.
 
+mod balance;
 mod counters;
 mod drops;
 mod egress;

@@ -2,6 +2,8 @@
 
 use crate::{access, access_in, lan, trunk};
 use vswitch_base::MacAddr;
+use vswitch_core::mailbox::WorkerCommand;
+use vswitch_core::queue::{QueueId, RxQueue};
 use vswitch_core::snapshot::PortState;
 use vswitch_core::testing::{MemSwitch, dot1q, station, vid};
 use vswitch_core::verdict::DropReason;
@@ -154,9 +156,10 @@ fn a_failing_queue_is_reported_and_replaced() {
     assert!(switch.who_sent().is_empty(), "not polled any more");
     assert_eq!(switch.outbox.take_event(), None, "told once");
     let rx = switch.wire(1).rx();
+    let queue = RxQueue::new(QueueId { port, number: 0 }, rx);
     let mailbox = switch.mailbox();
-    mailbox.post(vswitch_core::mailbox::WorkerCommand::RemoveQueues { port });
-    mailbox.post(vswitch_core::mailbox::WorkerCommand::AddQueue { port, rx });
+    mailbox.post(WorkerCommand::RemoveQueues { port });
+    mailbox.post(WorkerCommand::AddQueue(queue));
     switch.inject(2, broadcast(station(2)));
     assert_eq!(switch.who_sent(), [1, 2, 3]);
 }

@@ -67,12 +67,15 @@ pub struct Config {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DaemonConfig {
-    /// Forwarding threads: `"auto"` or 1..=256.
+    /// Forwarding threads: 1..=256, or `"auto"`: one fewer than the CPUs that the daemon may use, at least
+    /// one. Fewer threads than CPUs are bound to one each, from the last down; others are not bound.
     pub workers: Workers,
     /// How workers wait for frames.
     pub poll: PollMode,
     /// How long an adaptive worker looks for more frames before it sleeps, while that pays; 0 to 1 s.
     pub spin: Timespan,
+    /// How often a receive queue may move from a busy worker to another: `"0s"` never, else 100 ms to 1 h.
+    pub rebalance_interval: Timespan,
     /// Members of this group may change the switch. Root always may.
     pub admin_group: String,
     /// Members of this group may look at the switch.
@@ -87,6 +90,7 @@ impl Default for DaemonConfig {
             workers: Workers::Auto,
             poll: PollMode::Adaptive,
             spin: Timespan::from_micros(5),
+            rebalance_interval: Timespan::from_secs(5),
             admin_group: "vswitch".to_owned(),
             monitor_group: "vswitch-view".to_owned(),
             log: "info".to_owned(),

@@ -55,6 +55,13 @@ impl From<Duration> for core::time::Duration {
     }
 }
 
+impl From<core::time::Duration> for Duration {
+    /// Saturates after 584 years.
+    fn from(d: core::time::Duration) -> Self {
+        Self(u64::try_from(d.as_nanos()).unwrap_or(u64::MAX))
+    }
+}
+
 /// A point in time: nanoseconds since the process (or the simulation) began.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Default)]
 pub struct Instant(u64);

@@ -7,9 +7,11 @@
 //! port and hands them to a [`port::PortTx`], finishing checksums and segments ([`offload`]) where the
 //! port cannot. What to do is read from an immutable [`snapshot`], which arrives through a [`mailbox`];
 //! what was done is in [`counters`]; frames for the control side go through [`punt`]. [`explain`] runs
-//! the same passes on one frame and tells what they did.
+//! the same passes on one frame and tells what they did. Which worker serves which [`queue`] is kept by
+//! [`placement`] and decided by [`balance`].
 #![forbid(unsafe_code)]
 
+pub mod balance;
 pub mod capture;
 pub mod counters;
 pub mod egress;
@@ -22,8 +24,10 @@ pub mod learn;
 pub mod mailbox;
 pub mod offload;
 mod passes;
+pub mod placement;
 pub mod port;
 pub mod punt;
+pub mod queue;
 pub mod snapshot;
 mod sync;
 #[cfg(any(test, feature = "testing"))]

@@ -20,7 +20,8 @@
 mod schedule;
 
 use crate::counters::PortCounters;
-use crate::port::{PortRx, PortTx};
+use crate::port::PortTx;
+use crate::queue::{QueueId, RxQueue};
 use crate::snapshot::Snapshot;
 use crate::sync::{Arc, AtomicU64, Fifo, Ordering, mutant, preempt};
 use crossbeam::utils::CachePadded;
@@ -32,12 +33,9 @@ pub enum WorkerCommand {
     /// Use this configuration from now on.
     Publish(Arc<Snapshot>),
     /// Poll this queue.
-    AddQueue {
-        /// The port it belongs to.
-        port: PortIndex,
-        /// The queue.
-        rx: Box<dyn PortRx>,
-    },
+    AddQueue(RxQueue),
+    /// Hand back that queue: another worker is to poll it. One that is not here (any more) is no error.
+    TakeQueue(QueueId),
     /// Hand back all queues of that port.
     RemoveQueues {
         /// The port.
@@ -73,7 +71,7 @@ pub enum WorkerCommand {
 #[derive(Debug)]
 pub enum Retired {
     /// A queue.
-    Queue(PortIndex, Box<dyn PortRx>),
+    Queue(RxQueue),
     /// A transmit handle.
     Tx(PortIndex, Box<dyn PortTx>),
 }

@@ -1,6 +1,6 @@
 //! The contract between the forwarding core and a port backend.
 //!
-//! **Receive.** A [`PortRx`] is one queue, owned by one worker. [`PortRx::receive`] lends frames that
+//! **Receive.** A [`PortRx`] is one queue, owned by one worker at a time. [`PortRx::receive`] lends frames that
 //! point into the queue's own memory; the borrow ends when the batch is dropped, and
 //! [`PortRx::release`] then gives the memory back to the kernel. A backend lends a slot at most once
 //! until it was released.
@@ -39,6 +39,11 @@ pub trait PortRx: Send + Debug {
 
     /// Gives back the memory of all frames lent so far. Called after the batch was dropped.
     fn release(&mut self);
+
+    /// The thread that polled the queue will not do so again, another may: ends whatever ties the queue
+    /// to the calling thread. Nothing that was received or waits is lost. Called after `release`; may
+    /// make a system call, must not wait.
+    fn hand_over(&mut self) {}
 
     /// The descriptors of which one polls readable when `receive` would find frames: none for ports
     /// whose owner must be woken by other means.

@@ -8,6 +8,7 @@ use crate::fdb::Fdb;
 use crate::frame::{Frame, FrameBatch, TxList, VnetHdr};
 use crate::mailbox::{MailboxTx, Publisher, WorkerCommand, mailbox};
 use crate::port::{PortRx, PortTx, ReadyFds, TxCaps, TxReport};
+use crate::queue::{QueueId, RxQueue};
 use crate::snapshot::{BridgeSpec, PortView, Snapshot, SnapshotBuilder};
 use crate::worker::{Outbox, Worker};
 use std::collections::{BTreeMap, VecDeque};
@@ -363,10 +364,12 @@ impl MemSwitch {
             tx: Some(wire.tx()),
             counters,
         });
-        self.mailbox().post(WorkerCommand::AddQueue {
+        let id = QueueId {
             port: index,
-            rx: wire.rx(),
-        });
+            number: 0,
+        };
+        self.mailbox()
+            .post(WorkerCommand::AddQueue(RxQueue::new(id, wire.rx())));
         self.publish();
         wire
     }

@@ -11,13 +11,14 @@ use crate::frame::FrameBatch;
 use crate::mailbox::{MailboxRx, Retired, WorkerCommand};
 use crate::offload::Finisher;
 use crate::passes::{Classes, Passes};
-use crate::port::{PortRx, RxLosses};
+use crate::port::RxLosses;
 use crate::punt::PuntQueue;
+use crate::queue::RxQueue;
 use crate::snapshot::Snapshot;
 use crate::sync::{Arc, Fifo, mutant};
 use crate::verdict::DropReason;
 use std::os::fd::RawFd;
-use vswitch_base::{Instant, PortIndex};
+use vswitch_base::{Duration, Instant, PortIndex};
 
 /// What a worker has to tell the control side apart from frames.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -56,14 +57,8 @@ impl Outbox {
 /// Breaths with frames since the last rest that make a queue hot.
 const HOT_BREATHS: u32 = 32;
 
-#[derive(Debug)]
-struct Queue {
-    port: PortIndex,
-    rx: Box<dyn PortRx>,
-    failed: bool,
-    /// Breaths with frames since the last rest.
-    lively: u32,
-}
+/// A breath that took longer was not work: the machine stood still.
+const BREATH_MAX: Duration = Duration::from_secs(1);
 
 /// See the module.
 #[derive(Debug)]
@@ -71,7 +66,10 @@ pub struct Worker {
     mailbox: MailboxRx,
     outbox: Arc<Outbox>,
     snapshot: Arc<Snapshot>,
-    queues: Vec<Queue>,
+    queues: Vec<RxQueue>,
+    /// When the last breath began, and what its queues had to do in it.
+    begun: Instant,
+    weight: u64,
     hot: Vec<RawFd>,
     slots: Vec<Option<TxSlot>>,
     taps: Vec<Option<Arc<CaptureTap>>>,
@@ -95,6 +93,8 @@ impl Worker {
             outbox,
             snapshot: Arc::default(),
             queues: Vec::new(),
+            begun: Instant::ZERO,
+            weight: 0,
             hot: Vec::new(),
             slots: Vec::new(),
             taps: Vec::new(),
@@ -110,7 +110,11 @@ impl Worker {
 
     /// One breath over all queues: takes commands, then at most one batch of each queue. Returns frames
     /// received.
+    ///
+    /// The time from one call that returned frames to the next one is charged to the queues that had them:
+    /// who waits between breaths does so after a call that returned none.
     pub fn poll(&mut self, now: Instant) -> usize {
+        self.charge(now);
         self.take_commands();
         let mut frames = 0;
         for i in 0..self.queues.len() {
@@ -162,17 +166,19 @@ impl Worker {
     /// Receive losses of each queue since the last call. Makes system calls: once a second is enough.
     pub fn collect_losses(&mut self) {
         for queue in &mut self.queues {
-            let RxLosses {
-                ring_full,
-                truncated,
-            } = queue.rx.take_losses();
-            let Some(Some(slot)) = self.slots.get(queue.port.index()) else {
-                continue;
-            };
-            let counters = &slot.counters;
-            counters.frames_in.add(ring_full + truncated);
-            counters.dropped(DropReason::RxRingFull).add(ring_full);
-            counters.dropped(DropReason::RxTruncated).add(truncated);
+            count_losses(queue, &self.slots);
+        }
+    }
+
+    /// Charges the breath that ends now to the queues that had frames in it.
+    fn charge(&mut self, now: Instant) {
+        let begun = std::mem::replace(&mut self.begun, now);
+        let weight = std::mem::take(&mut self.weight);
+        if weight > 0 {
+            let took = now.saturating_since(begun).min(BREATH_MAX).as_nanos();
+            for queue in &mut self.queues {
+                queue.charge(took, weight);
+            }
         }
     }
 
@@ -181,10 +187,11 @@ impl Worker {
         if queue.failed {
             return 0;
         }
-        let ingress = queue.port;
+        let ingress = queue.id.port;
         let mut batch = FrameBatch::new();
         let outcome = queue.rx.receive(&mut batch);
         let frames = batch.len();
+        let mut bytes = 0;
         if frames > 0 {
             let counters = match self.slots.get(ingress.index()) {
                 Some(Some(slot)) => Arc::clone(&slot.counters),
@@ -206,7 +213,9 @@ impl Worker {
                 now,
             };
             let mut classes = Classes::new();
+            let before = counters.bytes_in.read();
             passes.run(&batch, &mut classes);
+            bytes = counters.bytes_in.read().wrapping_sub(before);
             let snapshot = &self.snapshot;
             let taps = if self.tapped {
                 Some((&self.taps[..], now))
@@ -227,6 +236,7 @@ impl Worker {
         let queue = &mut self.queues[index];
         queue.rx.release();
         if frames > 0 {
+            self.weight += queue.weigh(frames, bytes);
             queue.lively = queue.lively.saturating_add(1);
             if queue.lively == HOT_BREATHS {
                 self.hot.extend(queue.rx.ready_fds().into_iter().flatten());
@@ -263,22 +273,15 @@ impl Worker {
                 self.snapshot = snapshot;
                 self.mailbox.observe(generation);
             }
-            WorkerCommand::AddQueue { port, rx } => {
-                self.queues.push(Queue {
-                    port,
-                    rx,
-                    failed: false,
-                    lively: 0,
-                });
+            WorkerCommand::AddQueue(mut queue) => {
+                queue.lively = 0;
+                self.queues.push(queue);
                 self.hot.reserve(2 * self.queues.len());
                 self.queues_changed = true;
             }
+            WorkerCommand::TakeQueue(id) => self.give_up_queues(|queue| queue.id == id),
             WorkerCommand::RemoveQueues { port } => {
-                while let Some(at) = self.queues.iter().position(|q| q.port == port) {
-                    let queue = self.queues.remove(at);
-                    self.mailbox.retire(Retired::Queue(port, queue.rx));
-                }
-                self.queues_changed = true;
+                self.give_up_queues(|queue| queue.id.port == port);
             }
             WorkerCommand::SetTx { port, tx, counters } => {
                 self.staging.grow(port.index() + 1);
@@ -300,12 +303,39 @@ impl Worker {
         }
     }
 
+    /// Everything received by them has been sent, since commands are taken between breaths only; what
+    /// they lost so far is counted here, what waits in them is their next worker's.
+    fn give_up_queues(&mut self, mut which: impl FnMut(&RxQueue) -> bool) {
+        while let Some(at) = self.queues.iter().position(&mut which) {
+            let mut queue = self.queues.remove(at);
+            count_losses(&mut queue, &self.slots);
+            queue.rx.hand_over();
+            self.mailbox.retire(Retired::Queue(queue));
+        }
+        self.queues_changed = true;
+    }
+
     fn retire_tx(&mut self, port: PortIndex) {
         let slot = self.slots.get_mut(port.index()).and_then(Option::take);
         if let Some(tx) = slot.and_then(|slot| slot.tx) {
             self.mailbox.retire(Retired::Tx(port, tx));
         }
     }
+}
+
+/// Counts what a queue lost before we saw it.
+fn count_losses(queue: &mut RxQueue, slots: &[Option<TxSlot>]) {
+    let RxLosses {
+        ring_full,
+        truncated,
+    } = queue.rx.take_losses();
+    let Some(Some(slot)) = slots.get(queue.id.port.index()) else {
+        return;
+    };
+    let counters = &slot.counters;
+    counters.frames_in.add(ring_full + truncated);
+    counters.dropped(DropReason::RxRingFull).add(ring_full);
+    counters.dropped(DropReason::RxTruncated).add(truncated);
 }
 
 /// A queue without a slot: see [`Worker::lost`].

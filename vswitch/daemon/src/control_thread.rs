@@ -39,6 +39,7 @@ use vswitch_base::{Generation, Instant, PortIndex, Vid};
 use vswitch_controller::{
     Controller, Counters, Effect, EffectId, EffectOutput, RequestId, VlanTotals,
 };
+use vswitch_core::balance::Move;
 use vswitch_core::counters::PortTotals;
 
 const LISTENER: Token = Token(0);
@@ -184,7 +185,8 @@ pub(crate) fn run(
         mode: config.daemon.poll,
         spin: config.daemon.spin.get(),
     };
-    let engine = Engine::start(workers, waiting, &clock, || {
+    let rebalance = config.daemon.rebalance_interval.get();
+    let engine = Engine::start(workers, waiting, rebalance, &clock, || {
         Box::new(WorkerBell(Arc::clone(&bell)))
     })
     .map_err(said("start the forwarding threads"))?;
@@ -306,6 +308,9 @@ impl ControlThread {
             .controller
             .poll_timeout()
             .map(|at| Duration::from(at.saturating_since(now)));
+        let rebalance = self.engine.borrow().rebalance_due();
+        let rebalance = rebalance.map(|at| Duration::from(at.saturating_since(now)));
+        let due = due.into_iter().chain(rebalance).min();
         // Rounded up to the loop's millisecond, so that it is due when we wake.
         let due = due.map(|d| d + Duration::from_millis(1));
         let look = self
@@ -334,6 +339,7 @@ impl ControlThread {
         if self.controller.poll_timeout().is_some_and(|at| at <= now) {
             self.controller.handle_timeout(now);
         }
+        self.rebalance(now);
         self.server.resume(self.poll.registry(), now);
         self.send_captures(now);
         self.answer_puts(now);
@@ -379,6 +385,36 @@ impl ControlThread {
                     .handle_effect_done(id, Ok(EffectOutput::Done), now);
             }
         }
+    }
+
+    /// A receive queue may go from a busy worker to another once in an interval.
+    fn rebalance(&mut self, now: Instant) {
+        if self
+            .engine
+            .borrow()
+            .rebalance_due()
+            .is_none_or(|at| at > now)
+        {
+            return;
+        }
+        let Some(moved) = self.engine.borrow_mut().rebalance(now) else {
+            return;
+        };
+        let Move {
+            queue, from, to, ..
+        } = moved;
+        let port = self.names.get(&queue.port).map_or("?", String::as_str);
+        tracing::info!(
+            port,
+            queue = queue.number,
+            from,
+            to,
+            "a receive queue moves: worker {from} was busy {} of the time, {} of it for this queue, and \
+             worker {to} {}",
+            percent(moved.from_load),
+            percent(moved.share),
+            percent(moved.to_load),
+        );
     }
 
     fn take_links(&mut self, now: Instant) {
@@ -460,7 +496,11 @@ impl ControlThread {
                 if let Some(wire) = handles.wire.take() {
                     self.wires.attach(index, wire);
                 }
-                self.engine.borrow_mut().attach(index, handles);
+                let mut engine = self.engine.borrow_mut();
+                engine.attach(index, handles);
+                let port = self.names.get(&index).map_or("?", String::as_str);
+                let queues = engine.queues_of(index);
+                tracing::debug!(port, ?queues, "receive queues of the port, by worker");
             }
             Effect::Publish(snapshot) => self.engine.borrow_mut().publish(&snapshot),
             Effect::DetachPort { index } => {
@@ -492,6 +532,11 @@ impl ControlThread {
         self.controller
             .handle_effect_done(id, Ok(EffectOutput::Done), now);
     }
+}
+
+/// Thousandths as people read them.
+fn percent(thousandths: u32) -> String {
+    format!("{}.{} %", thousandths / 10, thousandths % 10)
 }
 
 fn log_event(event: &Event) {

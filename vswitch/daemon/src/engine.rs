@@ -1,19 +1,25 @@
 //! The workers, their mailboxes and their counters, as the control thread holds them.
 //!
-//! The engine starts and stops threads, hands ports to them and takes ports back, and adds their numbers
-//! up. It decides nothing: what is opened, published and closed comes from the controller as effects.
-//! Control thread only.
+//! The engine starts and stops threads, hands ports to them and takes ports back, moves receive queues from
+//! busy threads to others, and adds their numbers up. It decides nothing: what is opened, published and
+//! closed comes from the controller as effects, which queue moves from `vswitch_core::balance`. Control
+//! thread only.
 
 use crate::clock::Clock;
-use crate::worker_thread::{self, ThreadStats, Waiting, WakeControl};
+use crate::cpus;
+use crate::loop_stats::LoopStats;
+use crate::worker_thread::{self, Waiting, WakeControl};
 use hashbrown::HashMap;
 use std::io;
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use vswitch_base::{Generation, PortIndex, Vid};
+use std::time::Duration;
+use vswitch_base::{Generation, Instant, PortIndex, Vid};
+use vswitch_core::balance::{self, Balancer, Move};
 use vswitch_core::capture::CaptureTap;
 use vswitch_core::counters::{PortCounters, PortTotals};
 use vswitch_core::mailbox::{Publisher, Retired, WorkerCommand, mailbox};
+use vswitch_core::placement::Placement;
 use vswitch_core::port::{PortRx, PortTx};
 use vswitch_core::snapshot::Snapshot;
 use vswitch_core::testing::MemPort;
@@ -33,9 +39,8 @@ pub(crate) struct Handles {
 
 struct Thread {
     waker: Waker,
-    stats: Arc<ThreadStats>,
+    stats: Arc<LoopStats>,
     cpu: Option<usize>,
-    queues: usize,
     join: Option<JoinHandle<()>>,
 }
 
@@ -45,40 +50,38 @@ pub(crate) struct Engine {
     threads: Vec<Thread>,
     outbox: Arc<Outbox>,
     counters: HashMap<PortIndex, Vec<Arc<PortCounters>>>,
-    /// How many queues of an attached port each worker serves, and how many workers have a handle.
-    placed: HashMap<PortIndex, (Vec<usize>, usize)>,
-    /// Handles still to come back of a port that is being detached.
-    leaving: HashMap<PortIndex, usize>,
+    placement: Placement,
+    balancer: Balancer,
 }
 
 impl Engine {
-    /// Starts `count` workers (at least one), each on a core of its own where there are enough.
+    /// Starts `count` workers (at least one), each on a CPU of its own where there are enough. Every
+    /// `rebalance` it is looked whether a queue should move; zero: never.
     ///
     /// # Errors
     /// When a thread or its poller cannot be made.
     pub(crate) fn start(
         count: usize,
         waiting: Waiting,
+        rebalance: Duration,
         clock: &Clock,
         mut control: impl FnMut() -> Box<dyn WakeControl>,
     ) -> io::Result<Self> {
         let outbox = Arc::<Outbox>::default();
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let chosen = cpus::choose(&cpus::allowed(), count.max(1));
         let (mut threads, mut mailboxes) = (Vec::new(), Vec::new());
-        for number in 0..count.max(1) {
+        for (number, cpu) in chosen.into_iter().enumerate() {
             let (mail_tx, mail_rx) = mailbox();
             let poller = Poller::new()?;
             let waker = poller.waker();
-            let stats = Arc::new(ThreadStats::new(clock.now()));
-            // Core 0 is left to the host where there is another.
-            let cpu = (count < cores).then_some(cores - 1 - number);
+            let stats = Arc::new(LoopStats::new(clock.now()));
             let worker = Worker::new(mail_rx, Arc::clone(&outbox));
             let (outbox, thread_stats, control) =
                 (Arc::clone(&outbox), Arc::clone(&stats), control());
             let clock = clock.clone();
             let join = std::thread::Builder::new().name(format!("worker-{number}")).spawn(move || {
                 if let Some(cpu) = cpu {
-                    pin(cpu);
+                    cpus::bind(cpu);
                 }
                 let outcome = worker_thread::run(
                     worker, poller, &clock, waiting, &thread_stats, &outbox, &*control,
@@ -91,18 +94,17 @@ impl Engine {
                 waker,
                 stats,
                 cpu,
-                queues: 0,
                 join: Some(join),
             });
             mailboxes.push(mail_tx);
         }
         Ok(Self {
+            placement: Placement::new(mailboxes.clone()),
+            balancer: Balancer::new(rebalance.into(), clock.now()),
             publisher: Publisher::new(mailboxes),
             threads,
             outbox,
             counters: HashMap::new(),
-            placed: HashMap::new(),
-            leaving: HashMap::new(),
         })
     }
 
@@ -119,42 +121,42 @@ impl Engine {
             .counters
             .entry(port)
             .or_insert_with(|| (0..workers).map(|_| Arc::default()).collect());
-        let sent_txs = handles.tx.len().min(workers);
-        let mut txs = handles.tx.into_iter();
-        for (mailbox, counters) in self.publisher.workers().iter().zip(counters) {
-            let (tx, counters) = (txs.next(), Arc::clone(counters));
-            mailbox.post(WorkerCommand::SetTx { port, tx, counters });
-        }
-        let mut placed = vec![0; workers];
-        for rx in handles.rx {
-            let least = (0..workers)
-                .min_by_key(|w| self.threads[*w].queues)
-                .unwrap_or(0);
-            self.threads[least].queues += 1;
-            placed[least] += 1;
-            self.publisher.workers()[least].post(WorkerCommand::AddQueue { port, rx });
-        }
-        self.placed.insert(port, (placed, sent_txs));
+        self.placement
+            .attach(port, handles.rx, handles.tx, counters);
         self.wake_all();
     }
 
     /// Asks the workers for a port's queues and handles. True when there is nothing to wait for; else
     /// [`Self::collect`] tells when all are back.
     pub(crate) fn detach(&mut self, port: PortIndex) -> bool {
-        let (placed, txs) = self.placed.remove(&port).unwrap_or_default();
-        for (thread, queues) in self.threads.iter_mut().zip(&placed) {
-            thread.queues -= queues;
-        }
-        let awaited = placed.iter().sum::<usize>() + txs;
-        if awaited > 0 {
-            self.leaving.insert(port, awaited);
-        }
-        for mailbox in self.publisher.workers() {
-            mailbox.post(WorkerCommand::RemoveQueues { port });
-            mailbox.post(WorkerCommand::RemoveTx { port });
-        }
+        let nothing = self.placement.detach(port);
         self.wake_all();
-        awaited == 0
+        nothing
+    }
+
+    /// When [`Self::rebalance`] has something to look at; `None`: never.
+    #[must_use]
+    pub(crate) fn rebalance_due(&self) -> Option<Instant> {
+        let several = self.threads.len() > 1;
+        self.balancer.due().filter(|_| several)
+    }
+
+    /// Moves a queue from a busy worker to another if the loads of the interval that ends now say so; what
+    /// was moved and why.
+    pub(crate) fn rebalance(&mut self, now: Instant) -> Option<Move> {
+        let interval = self.balancer.end_interval(now)?;
+        let measured = self.placement.measure(interval);
+        let found = balance::propose(&measured, self.threads.len())?;
+        let from = self.placement.move_queue(found.queue, found.to)?;
+        self.wake(from);
+        Some(found)
+    }
+
+    /// How many receive queues of a port each worker serves, by worker; nothing for a port that is not
+    /// attached.
+    #[must_use]
+    pub(crate) fn queues_of(&self, port: PortIndex) -> Vec<usize> {
+        self.placement.queues_of(port)
     }
 
     /// Forgets a port's numbers: its index may be given to another.
@@ -194,23 +196,11 @@ impl Engine {
     /// What the workers gave back and how far they are: the generation that all observed, ports of
     /// which everything is back, and what came back: to be dropped where that may block.
     pub(crate) fn collect(&mut self) -> (Generation, Vec<PortIndex>, Vec<Retired>) {
-        let (mut complete, mut back) = (Vec::new(), Vec::new());
-        for mailbox in self.publisher.workers() {
-            while let Some(retired) = mailbox.take_retired() {
-                let port = match &retired {
-                    Retired::Queue(port, _) | Retired::Tx(port, _) => *port,
-                };
-                back.push(retired);
-                if let Some(left) = self.leaving.get_mut(&port) {
-                    *left = left.saturating_sub(1);
-                    if *left == 0 {
-                        self.leaving.remove(&port);
-                        complete.push(port);
-                    }
-                }
-            }
+        let collected = self.placement.collect();
+        for worker in collected.given {
+            self.wake(worker);
         }
-        (self.publisher.collect(), complete, back)
+        (self.publisher.collect(), collected.complete, collected.back)
     }
 
     /// A port's numbers over all workers.
@@ -243,13 +233,13 @@ impl Engine {
     }
 
     /// How many receive queues of each attached port the workers serve, by worker.
-    pub(crate) fn placement(&self) -> impl Iterator<Item = (PortIndex, &[usize])> {
-        let placed = self.placed.iter();
-        placed.map(|(port, (queues, _))| (*port, queues.as_slice()))
+    pub(crate) fn placement(&self) -> impl Iterator<Item = (PortIndex, Vec<usize>)> {
+        let ports = self.counters.keys();
+        ports.map(|port| (*port, self.placement.queues_of(*port)))
     }
 
     /// Each worker's core and statistics.
-    pub(crate) fn thread_stats(&self) -> impl Iterator<Item = (Option<usize>, &ThreadStats)> {
+    pub(crate) fn thread_stats(&self) -> impl Iterator<Item = (Option<usize>, &LoopStats)> {
         self.threads.iter().map(|t| (t.cpu, &*t.stats))
     }
 
@@ -269,19 +259,13 @@ impl Engine {
 
     /// Lets every worker look at its mailbox and its queues now.
     pub(crate) fn wake_all(&self) {
-        for thread in &self.threads {
-            if let Err(error) = thread.waker.wake() {
-                tracing::error!(%error, "cannot wake a worker: it looks at its mailbox within a second");
-            }
-        }
+        (0..self.threads.len()).for_each(|worker| self.wake(worker));
     }
-}
 
-/// Binds the calling thread to a core; a refusal (a smaller cpuset) costs speed, not service.
-fn pin(cpu: usize) {
-    let mut set = rustix::thread::CpuSet::new();
-    set.set(cpu);
-    if let Err(error) = rustix::thread::sched_setaffinity(None, &set) {
-        tracing::warn!(cpu, %error, "cannot bind a worker to its core");
+    fn wake(&self, worker: usize) {
+        let thread = self.threads.get(worker);
+        if let Some(Err(error)) = thread.map(|thread| thread.waker.wake()) {
+            tracing::error!(%error, "cannot wake a worker: it looks at its mailbox within a second");
+        }
     }
 }

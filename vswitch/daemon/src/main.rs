@@ -7,6 +7,7 @@ mod access;
 mod captures;
 mod clock;
 mod control_thread;
+mod cpus;
 mod effects;
 mod engine;
 mod files;

@@ -12,7 +12,6 @@ use crate::patience::Patience;
 use std::io;
 use std::os::fd::RawFd;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use vswitch_api::config::PollMode;
 use vswitch_base::Instant;
@@ -31,27 +30,6 @@ pub(crate) struct Waiting {
     pub spin: Duration,
 }
 
-/// What a thread did, for `daemon info`. One writer, at every breath: alone in its cache lines (of which
-/// processors fetch two at once), or the threads would wait for one another's.
-#[derive(Debug)]
-#[repr(align(128))]
-pub(crate) struct ThreadStats {
-    /// Breath by breath.
-    pub loops: LoopStats,
-    /// Queues it serves.
-    pub queues: AtomicU64,
-}
-
-impl ThreadStats {
-    /// Of a thread that begins now.
-    pub(crate) fn new(now: Instant) -> Self {
-        Self {
-            loops: LoopStats::new(now),
-            queues: AtomicU64::new(0),
-        }
-    }
-}
-
 /// Wakes the control thread when a worker has something for it.
 pub(crate) trait WakeControl: Send {
     /// Wakes it; calls that come before it looks may count as one.
@@ -67,7 +45,7 @@ pub(crate) fn run(
     mut poller: Poller,
     clock: &Clock,
     waiting: Waiting,
-    stats: &ThreadStats,
+    stats: &LoopStats,
     outbox: &Arc<Outbox>,
     control: &dyn WakeControl,
 ) -> io::Result<()> {
@@ -86,9 +64,9 @@ pub(crate) fn run(
     loop {
         let now = clock.now();
         if let Some((began, frames)) = lively.take() {
-            stats.loops.note(began, now - began, frames);
+            stats.note(began, now - began, frames);
         }
-        stats.loops.begin();
+        stats.begin();
         let frames = worker.poll(now);
         if worker.is_stopped() {
             return Ok(());
@@ -98,7 +76,6 @@ pub(crate) fn run(
             unwatched.clear();
             watch(&poller, &mut watched, worker.ready_fds());
             unwatched.reserve(watched.len());
-            stats.queues.store(watched.len() as u64, Ordering::Relaxed);
         }
         if worker.take_progressed() || !outbox.is_empty() {
             control.wake();
@@ -136,10 +113,10 @@ pub(crate) fn run(
             for fd in unwatched.drain(..) {
                 add_to(&poller, fd);
             }
-            stats.loops.set_asleep(true);
+            stats.set_asleep(true);
             let waited = poller.wait(Some(NAP), |_| {});
             // Also of a thread that ends here: the watchdog is to find it.
-            stats.loops.set_asleep(false);
+            stats.set_asleep(false);
             waited?;
         } else {
             std::hint::spin_loop();

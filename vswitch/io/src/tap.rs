@@ -8,6 +8,12 @@
 //! by `read` and `writev`. A TAP that is to live in another network namespace is made there: its name
 //! need not be free here, and it is never seen half configured.
 //!
+//! **Several queues.** The device spreads flows over them by a hash of addresses and ports that is the same
+//! for both directions. The kernel would override that for flows that were written to it: their answers
+//! would come by the queue that was written to last, and so change queue, and could overtake each other,
+//! whenever another worker begins to write a flow. So workers write to queues of their own that are
+//! detached: the device hands no frames to those and learns nothing from them.
+//!
 //! A device that is deleted makes every `receive` return `EBADFD`. Frames that the device dropped because
 //! we were slow are in [`crate::link::Link::tx_dropped`], not in `take_losses`: asking for them can wait
 //! on the kernel's device lock, which a worker must not. Opening is for the effects thread.
@@ -35,6 +41,8 @@ const READ_BYTES: u32 = 67_584;
 /// Buffers of a queue that reads by io_uring: 2.1 MiB of address space, of which only pages that a frame
 /// reached take memory. Twice as many measured no faster.
 const READ_BUFFERS: u16 = 32;
+/// Queues that the kernel lets a device have, detached ones included.
+const QUEUES_MAX: u16 = 256;
 
 /// How a TAP's frames are read and written.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -57,7 +65,7 @@ pub struct TapSpec {
     pub mac: Option<MacAddr>,
     /// Payload bytes after the Ethernet header; `None` leaves 1,500, or what a device that exists has.
     pub mtu: Option<u32>,
-    /// Queues, 1 to 256. A guest that opens the TAP must agree that there are several.
+    /// Queues, 1 to 255. A guest that opens the TAP must agree that there are several.
     pub queues: u16,
     /// How many workers send on the port.
     pub workers: u16,
@@ -109,6 +117,7 @@ pub fn open_tap(spec: &TapSpec) -> Result<OpenedPort, PortError> {
     };
     let Made {
         queues,
+        writers,
         link,
         existed,
         mut warnings,
@@ -121,7 +130,7 @@ pub fn open_tap(spec: &TapSpec) -> Result<OpenedPort, PortError> {
         remove: !existed && !spec.persistent,
         queue: queues[0].try_clone().map_err(fail)?,
     };
-    let opened = open_queues(spec, &queues, &mut warnings).map_err(fail)?;
+    let opened = open_queues(spec, &queues, &writers, &mut warnings).map_err(fail)?;
     let (rx, tx, memory_bytes, method) = opened;
     let facts = PortFacts {
         name: link.name,
@@ -144,6 +153,8 @@ pub fn open_tap(spec: &TapSpec) -> Result<OpenedPort, PortError> {
 
 struct Made {
     queues: Vec<OwnedFd>,
+    /// To write to; empty where there is one queue for both.
+    writers: Vec<OwnedFd>,
     link: Link,
     existed: bool,
     warnings: Vec<String>,
@@ -161,10 +172,10 @@ fn make(spec: &TapSpec) -> Result<Made, PortError> {
         let kind = found.kind.clone().unwrap_or_else(|| "physical".to_owned());
         return Err(PortError::new(name, CREATE, PortCause::NameTaken { kind }));
     }
-    let multi_queue = spec.queues > 1;
-    let mut queues = Vec::new();
-    for _ in 0..spec.queues.clamp(1, 256) {
-        let (queue, _) = tun::open_queue(name, multi_queue).map_err(|error| match error {
+    let count = spec.queues.clamp(1, QUEUES_MAX - 1);
+    let open = || {
+        let opened = tun::open_queue(name, count > 1);
+        opened.map(|(queue, _)| queue).map_err(|error| match error {
             error if error.raw_os_error() == Some(libc::ENOENT) => {
                 PortError::new(name, CREATE, PortCause::Unsupported { feature: "tun driver" })
             }
@@ -176,8 +187,21 @@ fn make(spec: &TapSpec) -> Result<Made, PortError> {
                 PortError::new(name, CREATE, cause)
             }
             error => create(error),
-        })?;
-        queues.push(queue);
+        })
+    };
+    let mut queues = vec![open()?];
+    let mut writers = Vec::new();
+    if count > 1 {
+        // Each is the device's second queue until it is detached: what is written there counts as
+        // received by that one, which exists.
+        for _ in 0..spec.workers.min(QUEUES_MAX - count) {
+            let writer = open()?;
+            tun::detach_queue(writer.as_fd()).map_err(create)?;
+            writers.push(writer);
+        }
+    }
+    for _ in 1..count {
+        queues.push(open()?);
     }
     let mut warnings = Vec::new();
     let link = configure(spec, queues[0].as_fd(), existed, &mut warnings)
@@ -187,6 +211,7 @@ fn make(spec: &TapSpec) -> Result<Made, PortError> {
     };
     Ok(Made {
         queues,
+        writers,
         link,
         existed,
         warnings,
@@ -240,10 +265,12 @@ type Queues = (
 fn open_queues(
     spec: &TapSpec,
     queues: &[OwnedFd],
+    writers: &[OwnedFd],
     warnings: &mut Vec<String>,
 ) -> io::Result<Queues> {
+    let writers = if writers.is_empty() { queues } else { writers };
     if spec.method != TapMethod::Plain {
-        match open_uring(spec, queues) {
+        match open_uring(spec, queues, writers) {
             Err(error) if spec.method == TapMethod::Auto => warnings.push(format!(
                 "port {}: frames are moved by plain system calls, because io_uring is not usable \
                  ({error})",
@@ -260,13 +287,13 @@ fn open_queues(
         rx.push(Box::new(queue));
     }
     let mut tx: Vec<Box<dyn PortTx>> = Vec::new();
-    for (_, queue) in (0..spec.workers).zip(queues.iter().cycle()) {
+    for (_, queue) in (0..spec.workers).zip(writers.iter().cycle()) {
         tx.push(Box::new(PlainTx::new(queue.try_clone()?)));
     }
     Ok((rx, tx, u64::try_from(memory).unwrap_or(u64::MAX), "read"))
 }
 
-fn open_uring(spec: &TapSpec, queues: &[OwnedFd]) -> io::Result<Queues> {
+fn open_uring(spec: &TapSpec, queues: &[OwnedFd], writers: &[OwnedFd]) -> io::Result<Queues> {
     let mut memory = 0;
     let mut rx: Vec<Box<dyn PortRx>> = Vec::new();
     for queue in queues {
@@ -275,7 +302,7 @@ fn open_uring(spec: &TapSpec, queues: &[OwnedFd]) -> io::Result<Queues> {
         rx.push(Box::new(queue));
     }
     let mut tx: Vec<Box<dyn PortTx>> = Vec::new();
-    for (_, queue) in (0..spec.workers).zip(queues.iter().cycle()) {
+    for (_, queue) in (0..spec.workers).zip(writers.iter().cycle()) {
         memory += UringTx::memory_bytes();
         tx.push(Box::new(UringTx::new(queue.try_clone()?)?));
     }

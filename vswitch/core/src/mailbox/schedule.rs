@@ -139,8 +139,9 @@ fn schedule_a_port_is_named_only_while_it_can_be_sent_on() {
                 counters: Arc::clone(counters),
             });
         }
-        let (port, rx) = (from.0, from.1.rx());
-        tx.post(WorkerCommand::AddQueue { port, rx });
+        let (port, number) = (from.0, 0);
+        let queue = RxQueue::new(QueueId { port, number }, from.1.rx());
+        tx.post(WorkerCommand::AddQueue(queue));
         publisher.publish(&configuration(1, &[from.0, to.0]));
         publisher.publish(&configuration(2, &[from.0]));
         tx.post(WorkerCommand::RemoveTx { port: to.0 });

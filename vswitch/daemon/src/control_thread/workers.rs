@@ -3,7 +3,6 @@
 use super::ControlThread;
 use crate::loop_stats::LoopReading;
 use crate::watchdog::Finding;
-use std::sync::atomic::Ordering;
 use vswitch_api::types::{HistogramBucket, WorkerInfo, WorkerPort};
 use vswitch_base::Instant;
 
@@ -15,9 +14,7 @@ impl ControlThread {
             return;
         }
         let engine = self.engine.borrow();
-        let progress = engine
-            .thread_stats()
-            .map(|(_, stats)| stats.loops.progress());
+        let progress = engine.thread_stats().map(|(_, stats)| stats.progress());
         let findings = self.watchdog.look(progress, running_now);
         drop(engine);
         let number = |worker: usize| u32::try_from(worker).unwrap_or(u32::MAX);
@@ -47,13 +44,12 @@ impl ControlThread {
                     sizes,
                     times,
                     longest,
-                } = stats.loops.read(now);
+                } = stats.read(now);
                 let (stalls, stalled) = self.watchdog.stalls(index);
-                let queues = stats.queues.load(Ordering::Relaxed);
                 WorkerInfo {
                     index: u32::try_from(index).unwrap_or(u32::MAX),
                     cpu: cpu.and_then(|cpu| u32::try_from(cpu).ok()),
-                    queues: u32::try_from(queues).unwrap_or(u32::MAX),
+                    queues: 0,
                     busy_ns: busy.as_nanos(),
                     idle_ns: idle.as_nanos(),
                     batches,
@@ -73,10 +69,12 @@ impl ControlThread {
             let Some(name) = self.controller.port_name(port) else {
                 continue; // On its way out.
             };
-            for (info, queues) in infos.iter_mut().zip(placed).filter(|(_, n)| **n > 0) {
+            for (info, queues) in infos.iter_mut().zip(placed).filter(|(_, n)| *n > 0) {
+                let queues = u32::try_from(queues).unwrap_or(u32::MAX);
+                info.queues += queues;
                 info.ports.push(WorkerPort {
                     port: name.to_owned(),
-                    queues: u32::try_from(*queues).unwrap_or(u32::MAX),
+                    queues,
                 });
             }
         }

@@ -15,7 +15,13 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use vswitch_core::frame::{BATCH_MAX, TxList};
 use vswitch_core::port::TxReport;
 
-/// How flows are spread over the sockets of one fanout group: by flow hash, which keeps their order.
+/// How flows are spread over the sockets of one fanout group: by a hash of addresses, protocol and ports,
+/// the same for both directions, which looks behind tags and keeps all frames of a flow on one socket. All
+/// fragments of a datagram have one hash, without the ports; what is not IP has one hash altogether.
+///
+/// Without the group's extra flags, each of which would break a promise: `ROLLOVER` hands frames to another
+/// socket when one is full, so that they overtake those waiting; `DEFRAG` puts datagrams together, which
+/// are then longer than the MTU of the port that they should leave by.
 const FANOUT_HASH: libc::c_uint = libc::PACKET_FANOUT_HASH;
 
 /// Opens a packet socket that receives nothing yet (protocol 0).

@@ -57,6 +57,20 @@ fn attach_with(fd: BorrowedFd<'_>, name: &str, flags: libc::c_int) -> io::Result
     Ok(ifreq::name_of(&request))
 }
 
+/// Takes a queue of a device of several out of those that the device hands frames to. It can still be
+/// written to; who writes there does not draw the answers of a flow to any queue.
+///
+/// # Errors
+/// `EINVAL` when the device was not made for several queues.
+pub(crate) fn detach_queue(fd: BorrowedFd<'_>) -> io::Result<()> {
+    // The kernel takes the device from the descriptor, not from the name.
+    let mut request = ifreq::request("-")?;
+    request.ifr_ifru.ifru_flags =
+        libc::c_short::try_from(libc::IFF_DETACH_QUEUE).expect("the flag is below 2^15");
+    // SAFETY: TUNSETQUEUE takes an ifreq with flags, no pointer.
+    unsafe { ifreq::ioctl(fd, libc::TUNSETQUEUE, &mut request) }
+}
+
 /// Sets the size of the virtio-net header in bytes.
 ///
 /// # Errors

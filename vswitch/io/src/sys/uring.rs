@@ -4,8 +4,9 @@
 //! **Reads.** The kernel takes a buffer from [`ReadRing`]'s buffer ring for every frame and posts a
 //! completion with its number. The buffer is ours from then on: it is lent once, and given back by
 //! [`ReadRing::release`], which needs `&mut self` and so ends every loan. The multishot request belongs
-//! to the thread that armed it, which is the first to call [`ReadRing::receive`]: it must go on to be
-//! the one that polls. A ring polls readable from the start, so that its worker comes and arms it.
+//! to the thread that armed it, which is the first to call [`ReadRing::receive`]: what it completes is
+//! posted when that thread next enters the kernel. Before another thread polls, the first one calls
+//! [`ReadRing::disarm`]. A ring polls readable from the start, so that its worker comes and arms it.
 //!
 //! **Writes.** [`WriteRing::send`] returns only after every write that it submitted completed, so no
 //! pointer outlives the borrow of the frames.
@@ -31,6 +32,9 @@ const GROUP: u16 = 0;
 const READ: u64 = 1;
 /// Marks the completion that makes a new ring readable.
 const WAKE: u64 = 2;
+/// How long a worker waits at most for its read to end. It ends at once: nothing but waiting for the
+/// device is under way.
+const DISARM_WAIT: Duration = Duration::from_millis(1);
 /// How long dropping a ring waits for the kernel to let go of its buffers.
 const CANCEL_WAIT: Duration = Duration::from_secs(5);
 
@@ -182,6 +186,24 @@ impl ReadRing {
         self.publish();
         // An error here shows again, and is reported, when the next `receive` arms.
         let _shown_again = self.arm();
+    }
+
+    /// Ends the multishot read of the calling thread, so that another thread may call [`Self::receive`]
+    /// from now on and starts its own. What the read has completed stays, in order before its end.
+    pub(crate) fn disarm(&mut self) {
+        if !self.armed {
+            return;
+        }
+        let wait = io_uring::types::Timespec::from(DISARM_WAIT);
+        // If it could not be ended it goes on, and its frames come when this thread enters the kernel.
+        let _ended = self
+            .ring
+            .submitter()
+            .register_sync_cancel(Some(wait), CancelBuilder::any());
+        if self.ring.submission().taskrun() {
+            // The end is posted when this thread enters the kernel once.
+            let _posted = self.ring.submit();
+        }
     }
 
     /// Starts the multishot read if it is not running and has a buffer to start with.

@@ -1,6 +1,6 @@
 //! A TAP queue by io_uring: frames come through a multishot read, go out in batches of one system call.
 //!
-//! One worker owns each value; the first to call `receive` must stay the one that does.
+//! One worker owns each value; a read belongs to the thread that started it, until `hand_over`.
 
 use super::{READ_BUFFERS, READ_BYTES};
 use crate::sys::uring::{ReadRing, WriteRing};
@@ -43,6 +43,10 @@ impl PortRx for UringRx {
 
     fn release(&mut self) {
         self.0.release();
+    }
+
+    fn hand_over(&mut self) {
+        self.0.disarm();
     }
 
     fn ready_fds(&self) -> ReadyFds {

@@ -26,6 +26,15 @@ pub(super) fn daemon(config: &Config, found: &mut Found) {
             "at most 1s; poll = \"busy\" never sleeps",
         );
     }
+    let rebalance = daemon.rebalance_interval;
+    let usable = Timespan::from_micros(100_000)..=Timespan::from_secs(3_600);
+    if !(rebalance.get().is_zero() || usable.contains(&rebalance)) {
+        found.add(
+            &["daemon", "rebalance_interval"],
+            format!("an interval of {rebalance} is out of range"),
+            "100ms to 1h; \"0s\" leaves queues with the workers that they were given to",
+        );
+    }
     for (key, group) in [
         ("admin_group", &daemon.admin_group),
         ("monitor_group", &daemon.monitor_group),

@@ -433,6 +433,28 @@ fn fields_of_another_kind_are_refused() {
 }
 
 #[test]
+fn an_interval_of_rebalancing_is_off_or_in_range() {
+    for (interval, wrong) in [
+        ("0s", false),
+        ("99ms", true),
+        ("100ms", false),
+        ("5s", false),
+        ("1h", false),
+        ("3601s", true),
+    ] {
+        let text = errors(|config| {
+            config.daemon.rebalance_interval = interval.parse().expect("a duration");
+        });
+        let expected: &[&str] = &["daemon.rebalance_interval", "100ms to 1h", interval];
+        if wrong {
+            says(&text, expected);
+        } else {
+            assert_eq!(text, "", "{interval}");
+        }
+    }
+}
+
+#[test]
 fn host_addresses_make_sense_together() {
     says(
         &host(|host| host.gateway = Some("10.0.0.1".parse().expect("ip"))),
