@@ -122,6 +122,16 @@ impl Scratch {
         command.stdin(Stdio::null());
         command
     }
+
+    /// The same where at most `files` descriptors may be open unless it asks for more.
+    pub(crate) fn vswitchd_with_open_files(&self, files: u32) -> Command {
+        let plain = self.vswitchd();
+        let mut command = Command::new("sh");
+        let line = format!("ulimit -S -n {files} && exec \"$0\" \"$@\"");
+        command.arg("-c").arg(line).arg(plain.get_program());
+        command.args(plain.get_args()).stdin(Stdio::null());
+        command
+    }
 }
 
 impl Drop for Scratch {
@@ -210,10 +220,26 @@ impl Daemon {
         daemon
     }
 
+    /// One without objects that starts with so few descriptors.
+    pub(crate) fn with_open_files(files: u32) -> Self {
+        let folder = Scratch::new();
+        folder.write("vswitch.toml", "");
+        let command = folder.vswitchd_with_open_files(files);
+        let mut daemon = Self {
+            folder,
+            child: None,
+        };
+        daemon.run_command(command, &[]);
+        daemon
+    }
+
     /// Starts the program, as at first or again.
     pub(crate) fn run(&mut self, args: &[&str]) {
+        self.run_command(self.folder.vswitchd(), args);
+    }
+
+    fn run_command(&mut self, mut command: Command, args: &[&str]) {
         let log = fs::File::create(self.folder.join("log")).expect("a log");
-        let mut command = self.folder.vswitchd();
         command
             .arg("--config")
             .arg(self.folder.join("vswitch.toml"))

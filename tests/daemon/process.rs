@@ -245,3 +245,17 @@ fn files_of_the_folder_are_read_and_named() {
     assert_eq!(wrong.code, 1);
     assert_told(&wrong.err, "20-again.toml:1:", &["10-vm1.toml"]);
 }
+
+/// Hundreds of ports need more descriptors than a program has at its start.
+#[test]
+fn it_allows_itself_as_many_descriptors_as_it_may_have() {
+    let daemon = Daemon::with_open_files(200);
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", daemon.pid()));
+    let limits = limits.expect("its limits");
+    let row = limits
+        .lines()
+        .find_map(|l| l.strip_prefix("Max open files"));
+    let [soft, hard] = [0, 1].map(|n| row.and_then(|row| row.split_whitespace().nth(n)));
+    assert_eq!(soft, hard, "{limits}");
+    assert_ne!(soft, Some("200"), "this machine allows enough to tell");
+}

@@ -117,9 +117,24 @@ fn main() -> ExitCode {
         Ok(log) => log,
         Err(text) => return fail(&text),
     };
+    allow_open_files();
     match control_thread::run(options, config, files, log) {
         Ok(()) => ExitCode::SUCCESS,
         Err(text) => fail(&text),
+    }
+}
+
+/// Allows as many descriptors as this process may have. Each port needs some for every worker, so the
+/// 1,024 that are usual at the start are spent by a few hundred TAPs, or fewer where cores are many.
+fn allow_open_files() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    let all = Rlimit {
+        current: maximum,
+        maximum,
+    };
+    if let Err(error) = setrlimit(Resource::Nofile, all) {
+        tracing::warn!(?current, %error, "cannot raise the limit of open files: many ports may not open");
     }
 }
 
