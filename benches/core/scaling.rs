@@ -14,7 +14,6 @@
 //! frame left by one port.
 
 use std::io;
-use std::os::fd::RawFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Barrier};
 use std::time::{Duration, Instant as Clock};
@@ -24,7 +23,8 @@ use vswitch_core::counters::{PortCounters, PortTotals};
 use vswitch_core::fdb::{EntryKind, Fdb, FdbStats, Source};
 use vswitch_core::frame::{BATCH_MAX, Frame, FrameBatch, TxList};
 use vswitch_core::mailbox::{MailboxTx, WorkerCommand, mailbox};
-use vswitch_core::port::{PortRx, PortTx, TxCaps, TxReport};
+use vswitch_core::port::{PortRx, PortTx, ReadyFds, TxCaps, TxReport};
+use vswitch_core::queue::{QueueId, RxQueue};
 use vswitch_core::snapshot::{BridgeSpec, PortView, SnapshotBuilder};
 use vswitch_core::testing::{frame, station, vid};
 use vswitch_core::worker::{Outbox, Worker};
@@ -128,8 +128,8 @@ impl PortRx for Wire {
 
     fn release(&mut self) {}
 
-    fn ready_fd(&self) -> Option<RawFd> {
-        None
+    fn ready_fds(&self) -> ReadyFds {
+        [None; 2]
     }
 }
 
@@ -209,10 +209,12 @@ impl Switch {
         for (number, mailbox) in mailboxes.iter().enumerate() {
             mailbox.post(WorkerCommand::Publish(Arc::clone(&snapshot)));
             for which in 0..if work.from == From::Roaming { 2 } else { 1 } {
-                mailbox.post(WorkerCommand::AddQueue {
+                let id = QueueId {
                     port: port_of(number, which),
-                    rx: Box::new(wire(work, number)),
-                });
+                    number: 0,
+                };
+                let queue = RxQueue::new(id, Box::new(wire(work, number)));
+                mailbox.post(WorkerCommand::AddQueue(queue));
             }
         }
         Self {

@@ -14,7 +14,6 @@ use std::os::fd::RawFd;
 use std::sync::Arc;
 use std::time::Duration;
 use vswitch_api::config::PollMode;
-use vswitch_base::Instant;
 use vswitch_core::worker::{Outbox, Worker};
 use vswitch_io::Poller;
 

@@ -5,14 +5,13 @@ use crate::counters::PortTotals;
 use crate::fdb::Fdb;
 use crate::frame::FrameBatch;
 use crate::mailbox::{Publisher, mailbox};
-use crate::port::RxLosses;
+use crate::port::{ReadyFds, RxLosses};
 use crate::snapshot::{BridgeSpec, PortView, SnapshotBuilder};
 use crate::testing::{MemPort, frame, station};
 use crate::verdict::DropReason;
 use crate::worker::{Outbox, Worker, WorkerEvent};
 use proptest::prelude::*;
 use std::io;
-use std::os::fd::RawFd;
 use vswitch_base::{BridgeIndex, EtherType, Generation, Instant, MacAddr};
 
 const FROM: PortIndex = PortIndex(1);
@@ -362,8 +361,8 @@ impl PortRx for Lossy {
         self.let_go.frames_out.add(1);
     }
 
-    fn ready_fd(&self) -> Option<RawFd> {
-        None
+    fn ready_fds(&self) -> ReadyFds {
+        [None; 2]
     }
 
     fn take_losses(&mut self) -> RxLosses {
