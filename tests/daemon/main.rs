@@ -12,3 +12,4 @@ mod process;
 mod roles;
 mod streams;
 mod transcripts;
+mod workers;

@@ -5,6 +5,7 @@
 mod checksums;
 mod lab;
 mod node;
+mod queues;
 mod trunk;
 
 use lab::{Lab, eventually, run, sh};
