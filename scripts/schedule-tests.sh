@@ -14,7 +14,8 @@ announce_first              mailbox::schedule::schedule_what_all_have_passed_is_
 free_at_the_first_to_pass   mailbox::schedule::schedule_what_a_worker_uses_the_publisher_keeps
 free_in_use                 mailbox::schedule::schedule_what_a_worker_uses_the_publisher_keeps
 newest_first                mailbox::schedule::schedule_a_port_is_named_only_while_it_can_be_sent_on
-hand_on_what_is_leaving     placement::schedule::schedule_a_port_that_leaves_during_a_move_comes_back_whole
+ask_at_once                 placement::schedule::schedule_a_port_that_leaves_during_a_move_comes_back_whole
+say_before_giving           placement::schedule::schedule_a_port_that_leaves_during_a_move_comes_back_whole
 newest_first                punt::schedule::schedule_what_had_room_arrives_once_and_in_order
 trust_the_first_look        punt::schedule::schedule_what_had_room_arrives_once_and_in_order
 overwrite_the_oldest        punt::schedule::schedule_what_had_room_arrives_once_and_in_order

@@ -13,3 +13,4 @@ mod process;
 mod roles;
 mod streams;
 mod transcripts;
+mod workers;

@@ -6,6 +6,7 @@ mod checksums;
 mod lab;
 mod node;
 mod offloads;
+mod queues;
 mod trunk;
 
 use lab::{Lab, eventually, run, sh};

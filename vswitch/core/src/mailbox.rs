@@ -14,7 +14,11 @@
 //! closing a port waits for.
 //!
 //! **Waking.** Posting to a worker that sleeps would go unnoticed until the next frame; whoever posts
-//! wakes it (the daemon's eventfd).
+//! wakes it ([`MailboxTx::wake`]; the daemon's eventfd).
+//!
+//! **Passing a queue on.** A worker gives a queue to another one by the other's mailbox, so that frames wait
+//! for one thread only, and then says so by its own. *Give first, then say*: what the control side posts to
+//! the other worker after it heard comes behind the queue.
 
 #[cfg(all(test, shuttle))]
 mod schedule;
@@ -25,6 +29,7 @@ use crate::queue::{QueueId, RxQueue};
 use crate::snapshot::Snapshot;
 use crate::sync::{Arc, AtomicU64, Fifo, Ordering, mutant, preempt};
 use crossbeam::utils::CachePadded;
+use std::fmt::Debug;
 use vswitch_base::{Generation, PortIndex};
 
 /// What a worker is told.
@@ -34,8 +39,13 @@ pub enum WorkerCommand {
     Publish(Arc<Snapshot>),
     /// Poll this queue.
     AddQueue(RxQueue),
-    /// Hand back that queue: another worker is to poll it. One that is not here (any more) is no error.
-    TakeQueue(QueueId),
+    /// Give that queue to another worker, and say so.
+    PassQueue {
+        /// The queue.
+        queue: QueueId,
+        /// Whose it is to be.
+        to: MailboxTx,
+    },
     /// Hand back all queues of that port.
     RemoveQueues {
         /// The port.
@@ -72,12 +82,21 @@ pub enum WorkerCommand {
 pub enum Retired {
     /// A queue.
     Queue(RxQueue),
+    /// A queue, which is in the mailbox of the worker that it was to be passed to.
+    Passed(QueueId),
     /// A transmit handle.
     Tx(PortIndex, Box<dyn PortTx>),
 }
 
+/// Means to wake a worker that may sleep. Calls that come before it looks may count as one.
+pub trait Wake: Send + Sync + Debug {
+    /// Wakes it.
+    fn wake(&self);
+}
+
 #[derive(Debug, Default)]
 struct Shared {
+    wake: Option<Box<dyn Wake>>,
     commands: Fifo<WorkerCommand>,
     retired: Fifo<Retired>,
     observed: CachePadded<AtomicU64>,
@@ -91,17 +110,37 @@ pub struct MailboxTx(Arc<Shared>);
 #[derive(Debug)]
 pub struct MailboxRx(Arc<Shared>);
 
-/// The two ends of a new mailbox.
+/// The two ends of a new mailbox of a worker that never sleeps.
 #[must_use]
 pub fn mailbox() -> (MailboxTx, MailboxRx) {
-    let shared = Arc::new(Shared::default());
+    new_mailbox(None)
+}
+
+/// The two ends of a new mailbox of a worker that is woken so.
+#[must_use]
+pub fn mailbox_with(wake: Box<dyn Wake>) -> (MailboxTx, MailboxRx) {
+    new_mailbox(Some(wake))
+}
+
+fn new_mailbox(wake: Option<Box<dyn Wake>>) -> (MailboxTx, MailboxRx) {
+    let shared = Arc::new(Shared {
+        wake,
+        ..Shared::default()
+    });
     (MailboxTx(Arc::clone(&shared)), MailboxRx(shared))
 }
 
 impl MailboxTx {
-    /// Puts a command at the end. The caller wakes the worker.
+    /// Puts a command at the end. The caller wakes the worker when all that it has to post is there.
     pub fn post(&self, command: WorkerCommand) {
         self.0.commands.push(command);
+    }
+
+    /// Lets the worker look at its mailbox now.
+    pub fn wake(&self) {
+        if let Some(wake) = &self.0.wake {
+            wake.wake();
+        }
     }
 
     /// The newest generation that the worker uses; nothing older is referenced by it.

@@ -2,16 +2,16 @@
 //!
 //! The control side of all mailboxes, as far as queues and handles go.
 //!
-//! **Moving a queue.** The worker that has it is told to hand it back; it does so between two breaths, when
-//! everything it received has been sent. What arrives meanwhile waits in the queue itself. When it is back,
-//! [`Placement::collect`] hands it to its next worker. At no time do two workers have it, so the frames of a
+//! **Moving a queue.** The worker that has it is told to pass it to another. It does so between two breaths,
+//! when everything it received has been sent, and wakes the other, which polls it from its next breath on.
+//! What arrives meanwhile waits in the queue itself. At no time do two workers have it, so the frames of a
 //! flow, which all come by one queue, stay in order.
 //!
-//! **Taking a port back** while one of its queues is on its way: whichever mailbox the queue is in, the order
-//! to hand back all queues of the port comes behind it. Either it comes back as any other, or it is back
-//! already and is not handed on. So a port is complete after as many queues as it has, moved or not.
+//! **Taking a port back** while queues of it move: the workers are asked when all have been passed on, so
+//! that the order to give everything back comes behind each queue in its mailbox.
 //!
-//! One thread; whoever calls wakes the workers.
+//! One thread. [`Placement::collect`] wakes the workers that it posts to, the other calls leave that to the
+//! caller.
 
 #[cfg(all(test, shuttle))]
 mod schedule;
@@ -46,11 +46,17 @@ struct Placed {
     awaited: Option<usize>,
 }
 
+impl Placed {
+    fn is_moving(&self) -> bool {
+        self.queues.iter().any(|queue| queue.next.is_some())
+    }
+}
+
 #[derive(Debug)]
 struct PlacedQueue {
     /// Who has it.
     worker: usize,
-    /// Who is to have it once it is back.
+    /// Who is to have it, until it has been passed on.
     next: Option<usize>,
     gauge: Gauge,
 }
@@ -62,8 +68,6 @@ pub struct Collected {
     pub complete: Vec<PortIndex>,
     /// To be dropped where that may block.
     pub back: Vec<Retired>,
-    /// Workers that got a queue and are to be woken.
-    pub given: Vec<usize>,
 }
 
 impl Placement {
@@ -124,9 +128,8 @@ impl Placement {
             for queue in &placed.queues {
                 self.queues[queue.next.unwrap_or(queue.worker)] -= 1;
             }
-            for worker in &self.workers {
-                worker.post(WorkerCommand::RemoveQueues { port });
-                worker.post(WorkerCommand::RemoveTx { port });
+            if !placed.is_moving() || mutant("ask_at_once") {
+                ask_back(&self.workers, port);
             }
         }
         let nothing = placed.awaited == Some(0);
@@ -137,8 +140,8 @@ impl Placement {
     }
 
     /// Begins to move a queue to another worker; returns the one that has it and is to be woken. `None`, and
-    /// nothing happens, when there is no such queue or worker, the worker has it already, or the queue is on
-    /// its way to a worker or back from a port that is being detached.
+    /// nothing happens, when there is no such queue or worker, the worker has it already, the queue is moving,
+    /// or its port is being detached.
     pub fn move_queue(&mut self, id: QueueId, to: usize) -> Option<usize> {
         let placed = self.ports.get_mut(&id.port)?;
         let queue = placed.queues.get_mut(usize::from(id.number))?;
@@ -149,11 +152,14 @@ impl Placement {
         queue.next = Some(to);
         self.queues[queue.worker] -= 1;
         self.queues[to] += 1;
-        self.workers[queue.worker].post(WorkerCommand::TakeQueue(id));
+        self.workers[queue.worker].post(WorkerCommand::PassQueue {
+            queue: id,
+            to: self.workers[to].clone(),
+        });
         Some(queue.worker)
     }
 
-    /// Takes what the workers gave back, and hands on the queues that are on their way.
+    /// Takes what the workers gave back.
     pub fn collect(&mut self) -> Collected {
         let mut collected = Collected::default();
         for from in 0..self.workers.len() {
@@ -168,32 +174,32 @@ impl Placement {
         let port = match &retired {
             Retired::Queue(queue) => queue.id.port,
             Retired::Tx(port, _) => *port,
+            Retired::Passed(id) => return self.passed(*id),
         };
-        let Some(placed) = self.ports.get_mut(&port) else {
-            return collected.back.push(retired);
-        };
-        if placed.awaited.is_none() || mutant("hand_on_what_is_leaving") {
-            // A handle that another replaced is dropped; a queue comes back to be handed on.
-            let Retired::Queue(queue) = retired else {
-                return collected.back.push(retired);
-            };
-            let place = placed.queues.get_mut(usize::from(queue.id.number));
-            if let Some(place) = place
-                && let Some(to) = place.next.take()
-            {
-                place.worker = to;
-                self.workers[to].post(WorkerCommand::AddQueue(queue));
-                collected.given.push(to);
-            } else {
-                collected.back.push(Retired::Queue(queue));
-            }
-            return;
-        }
         collected.back.push(retired);
+        let Some(placed) = self.ports.get_mut(&port) else {
+            return;
+        };
+        // A handle that another replaced is not awaited.
         placed.awaited = placed.awaited.map(|left| left.saturating_sub(1));
         if placed.awaited == Some(0) {
             self.ports.remove(&port);
             collected.complete.push(port);
+        }
+    }
+
+    /// A queue is in its next worker's mailbox.
+    fn passed(&mut self, id: QueueId) {
+        let Some(placed) = self.ports.get_mut(&id.port) else {
+            return;
+        };
+        if let Some(queue) = placed.queues.get_mut(usize::from(id.number)) {
+            queue.worker = queue.next.take().unwrap_or(queue.worker);
+        }
+        let is_time = placed.awaited.is_some() && !placed.is_moving();
+        if is_time && !mutant("ask_at_once") {
+            ask_back(&self.workers, id.port);
+            self.workers.iter().for_each(MailboxTx::wake);
         }
     }
 
@@ -230,5 +236,13 @@ impl Placement {
             counts[queue.next.unwrap_or(queue.worker)] += 1;
         }
         counts
+    }
+}
+
+/// Asks all workers for what they have of a port.
+fn ask_back(workers: &[MailboxTx], port: PortIndex) {
+    for worker in workers {
+        worker.post(WorkerCommand::RemoveQueues { port });
+        worker.post(WorkerCommand::RemoveTx { port });
     }
 }

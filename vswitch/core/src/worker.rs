@@ -279,9 +279,23 @@ impl Worker {
                 self.hot.reserve(2 * self.queues.len());
                 self.queues_changed = true;
             }
-            WorkerCommand::TakeQueue(id) => self.give_up_queues(|queue| queue.id == id),
+            WorkerCommand::PassQueue { queue: id, to } => {
+                let say_first = mutant("say_before_giving");
+                if say_first {
+                    self.mailbox.retire(Retired::Passed(id));
+                }
+                if let Some(queue) = self.give_up_queue(|queue| queue.id == id) {
+                    to.post(WorkerCommand::AddQueue(queue));
+                    to.wake();
+                }
+                if !say_first {
+                    self.mailbox.retire(Retired::Passed(id));
+                }
+            }
             WorkerCommand::RemoveQueues { port } => {
-                self.give_up_queues(|queue| queue.id.port == port);
+                while let Some(queue) = self.give_up_queue(|queue| queue.id.port == port) {
+                    self.mailbox.retire(Retired::Queue(queue));
+                }
             }
             WorkerCommand::SetTx { port, tx, counters } => {
                 self.staging.grow(port.index() + 1);
@@ -303,16 +317,15 @@ impl Worker {
         }
     }
 
-    /// Everything received by them has been sent, since commands are taken between breaths only; what
-    /// they lost so far is counted here, what waits in them is their next worker's.
-    fn give_up_queues(&mut self, mut which: impl FnMut(&RxQueue) -> bool) {
-        while let Some(at) = self.queues.iter().position(&mut which) {
-            let mut queue = self.queues.remove(at);
-            count_losses(&mut queue, &self.slots);
-            queue.rx.hand_over();
-            self.mailbox.retire(Retired::Queue(queue));
-        }
+    /// Everything received by it has been sent, since commands are taken between breaths only; what it
+    /// lost so far is counted here, what waits in it is its next worker's.
+    fn give_up_queue(&mut self, which: impl FnMut(&RxQueue) -> bool) -> Option<RxQueue> {
+        let at = self.queues.iter().position(which)?;
+        let mut queue = self.queues.remove(at);
+        count_losses(&mut queue, &self.slots);
+        queue.rx.hand_over();
         self.queues_changed = true;
+        Some(queue)
     }
 
     fn retire_tx(&mut self, port: PortIndex) {

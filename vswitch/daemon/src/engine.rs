@@ -18,7 +18,7 @@ use vswitch_base::{Generation, Instant, PortIndex, Vid};
 use vswitch_core::balance::{self, Balancer, Move};
 use vswitch_core::capture::CaptureTap;
 use vswitch_core::counters::{PortCounters, PortTotals};
-use vswitch_core::mailbox::{Publisher, Retired, WorkerCommand, mailbox};
+use vswitch_core::mailbox::{Publisher, Retired, WorkerCommand, mailbox_with};
 use vswitch_core::placement::Placement;
 use vswitch_core::port::{PortRx, PortTx};
 use vswitch_core::snapshot::Snapshot;
@@ -71,9 +71,9 @@ impl Engine {
         let chosen = cpus::choose(&cpus::allowed(), count.max(1));
         let (mut threads, mut mailboxes) = (Vec::new(), Vec::new());
         for (number, cpu) in chosen.into_iter().enumerate() {
-            let (mail_tx, mail_rx) = mailbox();
             let poller = Poller::new()?;
             let waker = poller.waker();
+            let (mail_tx, mail_rx) = mailbox_with(Box::new(waker.clone()));
             let stats = Arc::new(LoopStats::new(clock.now()));
             let worker = Worker::new(mail_rx, Arc::clone(&outbox));
             let (outbox, thread_stats, control) =
@@ -197,9 +197,6 @@ impl Engine {
     /// which everything is back, and what came back: to be dropped where that may block.
     pub(crate) fn collect(&mut self) -> (Generation, Vec<PortIndex>, Vec<Retired>) {
         let collected = self.placement.collect();
-        for worker in collected.given {
-            self.wake(worker);
-        }
         (self.publisher.collect(), collected.complete, collected.back)
     }
 

@@ -60,6 +60,13 @@ impl Waker {
     }
 }
 
+impl vswitch_core::mailbox::Wake for Waker {
+    /// Writing to an eventfd does not fail; if it did, the worker would look within its nap.
+    fn wake(&self) {
+        let _looks_after_its_nap = Self::wake(self);
+    }
+}
+
 /// What a wait found.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Waited {

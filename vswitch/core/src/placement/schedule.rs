@@ -1,7 +1,7 @@
 //! A port that leaves while a queue of it moves, under a scheduler that tries the bad moments (shuttle, PCT).
 //! That no two workers have a queue at once needs no schedule: it is a value that moves.
 //!
-//! Run by `scripts/schedule-tests.sh`, which also demands that it fails on the mutant named here.
+//! Run by `scripts/schedule-tests.sh`, which also demands that it fails on the mutants named here.
 
 use super::*;
 use crate::mailbox::mailbox;
@@ -13,7 +13,7 @@ const RUNS: usize = 3_000;
 
 /// A port leaves at any moment of a move of its queue: all of it comes back, and it is told once.
 ///
-/// Kills the mutant `hand_on_what_is_leaving`.
+/// Kills the mutants `ask_at_once` and `say_before_giving`.
 #[test]
 fn schedule_a_port_that_leaves_during_a_move_comes_back_whole() {
     let body = || {

@@ -100,7 +100,7 @@ impl Rig {
         self.workers[worker].poll(self.now)
     }
 
-    /// Lets every worker and the control side do what they have to, twice: a queue on its way arrives.
+    /// Lets every worker and the control side do what they have to, twice: a queue that moves arrives.
     fn settle(&mut self) {
         for _ in 0..2 {
             for worker in 0..self.workers.len() {
@@ -114,14 +114,9 @@ impl Rig {
     }
 
     fn collect(&mut self) {
-        let Collected {
-            complete,
-            back,
-            given,
-        } = self.placement.collect();
+        let Collected { complete, back } = self.placement.collect();
         self.collected.complete.extend(complete);
         self.collected.back.extend(back);
-        self.collected.given.extend(given);
     }
 
     fn totals(&self) -> [PortTotals; 2] {
@@ -177,18 +172,14 @@ fn what_cannot_be_moved_is_refused_and_nothing_happens() {
         assert_eq!(rig.placement.move_queue(id, to), None, "{what}");
     }
     assert_eq!(rig.placement.move_queue(queue(0), 1), Some(0));
-    assert_eq!(
-        rig.placement.move_queue(queue(0), 0),
-        None,
-        "it is on its way"
-    );
+    assert_eq!(rig.placement.move_queue(queue(0), 0), None, "it is moving");
     assert_eq!(
         rig.placement.queues_of(FROM),
         [0, 2],
         "shown where it will be"
     );
     rig.settle();
-    assert_eq!(rig.collected.given, [1]);
+    assert!(rig.collected.back.is_empty(), "it is with a worker");
     assert_eq!(rig.placement.move_queue(queue(0), 0), Some(1));
     rig.placement.detach(FROM);
     assert_eq!(
@@ -259,13 +250,13 @@ fn a_port_that_leaves_while_a_queue_is_on_its_way_leaves_whole() {
         rig.settle();
         assert_eq!(rig.placement.move_queue(queue(0), 1), Some(0));
         if stage >= 1 {
-            rig.poll(0); // given back,
+            rig.poll(0); // passed on,
         }
         if stage >= 2 {
-            rig.collect(); // handed on,
+            rig.poll(1); // adopted,
         }
         if stage >= 3 {
-            rig.poll(1); // and adopted.
+            rig.collect(); // and known to be.
         }
         assert!(!rig.placement.detach(FROM), "stage {stage}");
         assert!(!rig.placement.detach(FROM), "asked twice, stage {stage}");
@@ -421,7 +412,7 @@ fn the_time_of_breaths_is_measured_by_queue_wherever_it_is_served() {
     let expected = [(0, 87, Some(0)), (1, 0, Some(0)), (0, 12, Some(0))];
     assert_eq!(shares(&mut rig), expected);
     rig.placement.move_queue(queue(0), 1);
-    assert_eq!(shares(&mut rig)[0], (1, 0, None), "on its way");
+    assert_eq!(shares(&mut rig)[0], (1, 0, None), "moving");
     rig.settle();
     for number in 0..4 {
         rig.put(0, number);
