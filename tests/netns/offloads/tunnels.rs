@@ -17,15 +17,20 @@ use std::path::Path;
 use std::time::Duration;
 use vswitch_base::EtherType;
 use vswitch_core::frame::{TxFrame, TxHeader, TxList};
+use vswitch_core::offload::Finisher;
 use vswitch_core::port::TxCaps;
-use vswitch_core::testing::{frame, station};
+use vswitch_core::testing::{MemFrame, frame, station};
 use vswitch_io::wire::{Machine, sender};
 use vswitch_io::{NetNs, NicSpec, OpenedPort, open_nic};
 use vswitch_tests::packets::checksum;
-use vswitch_tests::unfinished::{ACK, CWR, PSH, Unfinished};
+use vswitch_tests::unfinished::{ACK, CWR, Network, PSH, Unfinished};
 
 /// Only a failing test waits so long.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Our switch between a pod and a machine.
+const SWITCH: &str = "[daemon]\nworkers = 1\n[bridge.br0]\nmtu = 1600\n\
+     [port.pod]\nbridge = \"br0\"\nkind = \"nic\"\n[port.out]\nbridge = \"br0\"\nkind = \"nic\"\n";
 
 /// A pod whose VXLAN device is the test's, and the machine that gets what it sends.
 struct Pod {
@@ -89,6 +94,27 @@ impl Pod {
         };
         let report = self.vxlan.tx[0].send(TxList::all(&[out]));
         assert_eq!((report.sent, report.uncut), (1, false), "{report:?}");
+        self.until_marker()
+    }
+
+    /// The next `count` frames for the peer that leave the switch: for those that wait on their way, while
+    /// a marker would overtake them.
+    fn take(&mut self, count: usize) -> Vec<Got> {
+        let mut all = Vec::new();
+        while all.len() < count {
+            let next = self.machine.receive(PATIENCE).expect("a TAP that lives");
+            let Some((offload, bytes)) = next else {
+                panic!("no more after {all:?}");
+            };
+            if bytes.starts_with(&DST.0) {
+                all.push(Got::new(&offload, bytes));
+            }
+        }
+        all
+    }
+
+    /// What leaves the switch before a marker.
+    fn until_marker(&mut self) -> Vec<Got> {
         self.markers += 1;
         let mut marker = frame(super::lane::MARKER, SRC, &[], EtherType(0x88b5), 70);
         marker.extend(self.markers.to_be_bytes());
@@ -116,11 +142,7 @@ fn twins(lab: &mut Lab, vxlan: &str) -> (Pod, Pod, Switch) {
          ip -n {kernel} link set br0 up"
     ));
     let by_us = Pod::new(lab, "switch", vxlan);
-    let switch = lab.switch(
-        "switch",
-        "[daemon]\nworkers = 1\n[bridge.br0]\nmtu = 1600\n\
-         [port.pod]\nbridge = \"br0\"\nkind = \"nic\"\n[port.out]\nbridge = \"br0\"\nkind = \"nic\"\n",
-    );
+    let switch = lab.switch("switch", SWITCH);
     (by_kernel, by_us, switch)
 }
 
@@ -171,6 +193,83 @@ fn frames_in_a_tunnel_are_cut_as_the_kernel_does() {
             }
         }
         switch.assert_conserved();
+    }
+}
+
+/// I-02: what generic receive offload puts together out of a tunnel is taken apart again, unchanged.
+#[test]
+fn what_a_port_s_receive_offload_joins_leaves_as_it_came() {
+    let mut lab = Lab::new();
+    lab.namespace("switch");
+    let mut pod = Pod::new(&mut lab, "switch", "local 10.1.0.1 remote 10.1.0.2");
+    let switch = lab.switch("switch", SWITCH);
+    // A veth joins only what comes from a device that does not cut; across polls, because each frame of
+    // a sender on this CPU would be a poll of its own.
+    run(&format!(
+        "ip netns exec {} ethtool -K eth0 tso off",
+        lab.ns("pod-switch")
+    ));
+    run(&format!(
+        "ip netns exec {} sh -c 'echo 20000000 > /sys/class/net/pod/gro_flush_timeout'",
+        lab.ns("switch")
+    ));
+    let netns = NetNs::open(&Path::new("/run/netns").join(lab.ns("pod-switch")));
+    let eth0 = netns
+        .expect("a namespace")
+        .run(|| Ok(open_nic(&NicSpec::new("eth0")).expect("the device")));
+    let mut eth0 = eth0.expect("the namespace");
+    for inner in [
+        Unfinished::tcp4(DST, SRC, 20 * 1_400, Some(1_400)),
+        Unfinished::tcp6(DST, SRC, 20 * 1_400, Some(1_400)),
+    ] {
+        let whole = in_ip(&inner);
+        let (addresses, rest) = whole.bytes.split_first_chunk().expect("addresses");
+        let whole = TxFrame {
+            header: TxHeader::new(addresses),
+            rest,
+            offload: whole.offload,
+        };
+        let mut finisher = Finisher::new();
+        let segments = finisher.finish(&whole, TxCaps::NONE).expect("a tunnel");
+        let segments: Vec<TxFrame<'_>> = segments.collect();
+        let before = switch.frames_in("pod");
+        let report = eth0.tx[0].send(TxList::all(&segments));
+        assert_eq!(report.sent, 20);
+        let got = pod.take(20);
+        let sent: Vec<Got> = segments
+            .iter()
+            .map(|s| Got::new(&s.offload, &[s.header.as_slice(), s.rest].concat()))
+            .collect();
+        same(&sent, &got, || format!("{inner:?}"));
+        let joined = switch.frames_in("pod") - before;
+        assert!(joined < 15, "nothing was joined: {joined} frames came in");
+    }
+}
+
+/// An IP packet in IPv4, with the offload header that receive offload would give it.
+fn in_ip(inner: &Unfinished) -> MemFrame {
+    let frame = inner.frame();
+    let packet = &frame.bytes[inner.l3()..];
+    let protocol = match inner.network {
+        Network::V4 { .. } => 4,
+        Network::V6 { .. } => 41,
+    };
+    let mut bytes = [&frame.bytes[..12], &[8, 0, 0x45, 0]].concat();
+    bytes.extend(
+        u16::try_from(20 + packet.len())
+            .expect("an IP packet")
+            .to_be_bytes(),
+    );
+    bytes.extend([0, 9, 0x40, 0, 64, protocol, 0, 0, 10, 1, 0, 1, 10, 1, 0, 2]);
+    let sum = checksum(&bytes[14..], 0).to_be_bytes();
+    bytes[24..26].copy_from_slice(&sum);
+    bytes.extend(packet);
+    let mut offload = frame.offload;
+    offload.csum_start += 20;
+    MemFrame {
+        bytes,
+        stripped: None,
+        offload,
     }
 }
 
