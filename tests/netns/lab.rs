@@ -438,6 +438,12 @@ impl Switch {
         self.call("io.vswitch.Stats.Drops", json!({}))
     }
 
+    /// Frames received by a port so far.
+    pub(crate) fn frames_in(&self, port: &str) -> u64 {
+        let reply = self.call("io.vswitch.Stats.Ports", json!({ "port": port }));
+        reply["ports"][0]["framesIn"].as_u64().expect("a counter")
+    }
+
     /// N-17: for each port frames in are accounted for, and copies made are copies sent or dropped.
     ///
     /// # Panics

@@ -23,12 +23,14 @@
 //! | [`kernel`], [`ours`] | the three switches |
 //! | [`hostile`] | frames that contradict their requests |
 //! | [`pairs`] | every kind of port to every other, whole and cut, and the MTU |
+//! | [`tunnels`] | frames in a pod's VXLAN |
 
 mod hostile;
 mod kernel;
 mod lane;
 mod ours;
 mod pairs;
+mod tunnels;
 
 use crate::lab::Lab;
 use kernel::Kernel;

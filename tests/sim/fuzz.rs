@@ -5,7 +5,7 @@ use crate::{BR, trunk};
 use std::sync::Arc;
 use vswitch_base::{BridgeIndex, MacAddr, PortIndex, Tag, Tci, Tpid};
 use vswitch_core::fdb::Fdb;
-use vswitch_core::frame::VnetHdr;
+use vswitch_core::frame::{TxFrame, TxHeader, VnetHdr};
 use vswitch_core::offload::needs_finishing;
 use vswitch_core::port::TxCaps;
 use vswitch_core::snapshot::{AcceptFrames, BpduPolicy, PortView};
@@ -223,7 +223,13 @@ fn may_leave(port: u16, mtu: u16, frame: &MemFrame) {
     if hdr.needs_csum() || hdr.is_gso() {
         assert!(hdr.is_plausible(len), "port {port}: {hdr:?} of {len} bytes");
     }
-    assert!(!needs_finishing(&hdr, caps(port)), "port {port}: {hdr:?}");
+    let (addresses, rest) = frame.bytes.split_first_chunk().unwrap();
+    let whole = TxFrame {
+        header: TxHeader::new(addresses),
+        rest,
+        offload: hdr,
+    };
+    assert!(!needs_finishing(&whole, caps(port)), "port {port}: {hdr:?}");
     if !hdr.is_gso() {
         assert!(
             len <= usize::from(mtu) + 14 + Tag::LEN,

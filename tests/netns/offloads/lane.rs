@@ -25,7 +25,7 @@ pub(crate) const DST: MacAddr = station(0x0d);
 /// From whom.
 pub(crate) const SRC: MacAddr = station(0x05);
 /// To whom markers go.
-const MARKER: MacAddr = station(0x0e);
+pub(crate) const MARKER: MacAddr = station(0x0e);
 /// A switch that is not stopped passes a marker on at once. Only a failing test waits so long.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// For a frame that may well not come.
@@ -270,7 +270,11 @@ fn marker(form: Form, number: u32) -> Vec<u8> {
 }
 
 /// What a machine gets before a marker of that number, and whether that came.
-fn until_marker(machine: &mut Machine, number: u32, patience: Duration) -> (Vec<Got>, bool) {
+pub(crate) fn until_marker(
+    machine: &mut Machine,
+    number: u32,
+    patience: Duration,
+) -> (Vec<Got>, bool) {
     let mut all = Vec::new();
     while let Some((offload, bytes)) = machine.receive(patience).expect("a TAP that lives") {
         if bytes[..6] == MARKER.0 {

@@ -169,7 +169,7 @@ impl<'a> Composed<'a> {
         let out = compose(frame, class, variant & 1 != 0);
         self.payload_max = self.payload_max.max(payload_len(frame, class));
         self.unfinished |= out.offload.needs_csum() || out.offload.is_gso();
-        self.untakeable |= offload::needs_finishing(&out.offload, TxCaps::ALL);
+        self.untakeable |= offload::needs_finishing(&out, TxCaps::ALL);
         self.frames.push(out);
         self.of.push(variant / 2);
     }
@@ -223,7 +223,7 @@ fn send_port(
             tap.note_out(port, now, out);
         }
         count_vlans_out(counters, composed, &[*number]);
-        if offload::needs_finishing(&out.offload, caps) {
+        if offload::needs_finishing(out, caps) {
             // What was staged before goes first: frames of a flow stay in order.
             flush(tx, composed, &ready, finisher, counters);
             ready.clear();

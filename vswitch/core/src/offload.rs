@@ -26,8 +26,10 @@
 //! A partial checksum of SCTP is completed for every port: it is a CRC, and whoever completes it later
 //! would take it for an Internet checksum.
 //!
-//! **Does not do** UDP fragmentation (`GSO_UDP`, historic), SCTP's segments and tunnels (the virtio-net
-//! header has no way to name them), jumbograms.
+//! Tunnels (VXLAN, Geneve, GRE, IP in IP) are cut for every port for the same reason: see `tunnel`.
+//!
+//! **Does not do** UDP fragmentation (`GSO_UDP`, historic), SCTP's segments (the virtio-net header has no
+//! way to name them), jumbograms.
 
 mod checksum;
 mod crc32c;
@@ -35,6 +37,7 @@ mod headers;
 mod segment;
 #[cfg(test)]
 mod tests;
+mod tunnel;
 
 pub use checksum::complete_checksum;
 
@@ -109,11 +112,12 @@ impl fmt::Display for OffloadError {
 
 impl std::error::Error for OffloadError {}
 
-/// Whether a frame with that header must go through a [`Finisher`] before a port with `caps` sends
-/// it. For most frames one test of two zero bytes. What may be SCTP no port takes: see the module.
+/// Whether a frame must go through a [`Finisher`] before a port with `caps` sends it. For most frames one
+/// test of two zero bytes. What may be SCTP, and tunnels to be cut, no port takes: see the module.
 #[inline]
 #[must_use]
-pub const fn needs_finishing(offload: &VnetHdr, caps: TxCaps) -> bool {
+pub fn needs_finishing(frame: &TxFrame<'_>, caps: TxCaps) -> bool {
+    let offload = &frame.offload;
     if offload.is_gso() {
         let cuts = match offload.gso_kind() {
             VnetHdr::GSO_TCPV4 => caps.tso4,
@@ -123,9 +127,10 @@ pub const fn needs_finishing(offload: &VnetHdr, caps: TxCaps) -> bool {
             _ => false,
         };
         // Who cuts must also sum: every segment needs a checksum of its own.
-        !(cuts && caps.checksum)
+        !(cuts && caps.checksum) || headers::is_tunnel(frame)
     } else {
-        offload.needs_csum() && (!caps.checksum || offload.csum_offset as usize == SCTP_CHECKSUM)
+        offload.needs_csum()
+            && (!caps.checksum || usize::from(offload.csum_offset) == SCTP_CHECKSUM)
     }
 }
 
@@ -186,7 +191,7 @@ impl Finisher {
         frame: &TxFrame<'_>,
         caps: TxCaps,
     ) -> Result<Segments<'s>, OffloadError> {
-        let cut = if !needs_finishing(&frame.offload, caps) {
+        let cut = if !needs_finishing(frame, caps) {
             let bytes = copy(&mut self.scratch, frame.rest)?;
             Cut::whole(bytes.len(), frame.offload)
         } else if frame.offload.is_gso() {

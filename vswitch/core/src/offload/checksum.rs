@@ -55,6 +55,11 @@ pub(super) fn sum(bytes: &[u8]) -> u16 {
     u16::from_be(fold(total))
 }
 
+/// Two sums in one.
+pub(super) fn add(a: u16, b: u16) -> u16 {
+    fold(u64::from(a) + u64::from(b))
+}
+
 /// A pseudo-header sum over a length of `old` bytes, corrected to `new` bytes.
 pub(super) fn with_length(seed: u16, old: usize, new: usize) -> u16 {
     let old = fold(old as u64);

@@ -6,7 +6,9 @@
 //! network header is also on the way of every frame, for the MTU.
 
 use super::OffloadError;
+use super::tunnel::{self, Outer};
 use crate::frame::{TxFrame, VnetHdr};
+use vswitch_base::ether::ADDRESSES_LEN;
 use vswitch_base::{EtherType, Tag, Tpid};
 
 /// Tags looked through for the network header, as many as Linux does when it cuts (6.18).
@@ -18,8 +20,13 @@ pub(super) const IPV6_LEN: usize = 40;
 /// Where SCTP's CRC is in its header.
 pub(super) const SCTP_CHECKSUM: usize = 8;
 
+/// IPv4 as a payload.
+pub(super) const IPIP: u8 = 4;
 const TCP: u8 = 6;
-const UDP: u8 = 17;
+pub(super) const UDP: u8 = 17;
+/// IPv6 as a payload.
+pub(super) const IPV6: u8 = 41;
+pub(super) const GRE: u8 = 47;
 const SCTP: u8 = 132;
 
 /// The network protocol.
@@ -29,6 +36,16 @@ pub(super) enum Network {
     V4,
     /// IPv6.
     V6,
+}
+
+impl Network {
+    /// Bytes of the two addresses.
+    pub(super) const fn addresses_len(self) -> usize {
+        match self {
+            Self::V4 => 8,
+            Self::V6 => 32,
+        }
+    }
 }
 
 /// The transport protocol.
@@ -48,12 +65,30 @@ impl Transport {
             Self::Udp => 6,
         }
     }
+
+    /// Bytes of the shortest header.
+    const fn header_min(self) -> usize {
+        match self {
+            Self::Tcp => 20,
+            Self::Udp => 8,
+        }
+    }
+
+    /// Its number in an IP header.
+    const fn protocol(self) -> u8 {
+        match self {
+            Self::Tcp => TCP,
+            Self::Udp => UDP,
+        }
+    }
 }
 
 /// A packet whose headers are whole: `l3 < l4 < payload <= rest.len()`, each header at least as long
 /// as its protocol's shortest.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Layout {
+    /// The packet around it, where it is in a tunnel.
+    pub(super) outer: Option<Outer>,
     /// Of what `l3` points at.
     pub(super) network: Network,
     /// Of what `l4` points at.
@@ -67,46 +102,79 @@ pub(super) struct Layout {
 }
 
 impl Layout {
-    /// The layout of a packet that is to be cut as `kind` (see [`VnetHdr::gso_kind`]) and has `pushed`
-    /// tags before `rest`.
-    pub(super) fn of(rest: &[u8], kind: u8, pushed: usize) -> Result<Self, OffloadError> {
-        let (network, transport) = match kind {
+    /// The layout of a frame that is to be cut, as its offload header says it and its bytes confirm.
+    pub(super) fn of(frame: &TxFrame<'_>) -> Result<Self, OffloadError> {
+        let TxFrame {
+            rest, ref offload, ..
+        } = *frame;
+        let (wanted, transport) = match offload.gso_kind() {
             VnetHdr::GSO_TCPV4 => (Some(Network::V4), Transport::Tcp),
             VnetHdr::GSO_TCPV6 => (Some(Network::V6), Transport::Tcp),
             VnetHdr::GSO_UDP_L4 => (None, Transport::Udp),
-            _ => return Err(OffloadError::UnknownType(kind)),
+            kind => return Err(OffloadError::UnknownType(kind)),
         };
-        let l3 = network_offset(rest);
+        let pushed = frame.header.as_slice().len().saturating_sub(ADDRESSES_LEN) / Tag::LEN;
+        let mut l3 = network_offset(rest);
         if pushed + l3 / Tag::LEN > TAGS_MAX {
             return Err(OffloadError::Contradiction);
         }
-        let found = network_at(rest, l3)?;
-        if network.is_some_and(|n| n != found) {
+        let mut network = network_at(rest, l3)?;
+        let (mut protocol, mut l4) = transport_at(rest, l3, network)?;
+        let start = transport_start(frame).ok_or(OffloadError::Contradiction)?;
+        let mut outer = None;
+        if start > l4
+            && let Some((around, from)) = Outer::of(rest, network, l3, protocol, l4)
+        {
+            protocol = transport.protocol();
+            (network, l3) = tunnel::inner(rest, from, start, protocol, wanted)
+                .ok_or(OffloadError::Contradiction)?;
+            l4 = start;
+            outer = Some(around);
+        }
+        let as_said = wanted.is_none_or(|wanted| wanted == network)
+            && protocol == transport.protocol()
+            && l4 == start
+            && usize::from(offload.csum_offset) == transport.checksum_offset();
+        if !as_said {
             return Err(OffloadError::Contradiction);
         }
-        let (protocol, l4) = transport_at(rest, l3, found)?;
-        let payload = match (transport, protocol) {
-            (Transport::Tcp, TCP) => {
-                let len = usize::from(byte(rest, l4 + 12)? >> 4) * 4;
-                if len < 20 {
-                    return Err(OffloadError::Contradiction);
-                }
-                l4 + len
-            }
-            (Transport::Udp, UDP) => l4 + 8,
-            _ => return Err(OffloadError::Contradiction),
+        let len = match transport {
+            Transport::Tcp => usize::from(byte(rest, l4 + 12)? >> 4) * 4,
+            Transport::Udp => 8,
         };
-        if payload > rest.len() {
+        if len < transport.header_min() {
+            return Err(OffloadError::Contradiction);
+        }
+        if l4 + len > rest.len() {
             return Err(OffloadError::Truncated);
         }
         Ok(Self {
-            network: found,
+            outer,
+            network,
             transport,
             l3,
             l4,
-            payload,
+            payload: l4 + len,
         })
     }
+
+    /// Where the outermost IP header is.
+    pub(super) fn outermost(&self) -> usize {
+        self.outer.map_or(self.l3, |outer| outer.l3())
+    }
+}
+
+/// Where the offload header says that the transport header is, from the start of `rest`.
+fn transport_start(frame: &TxFrame<'_>) -> Option<usize> {
+    usize::from(frame.offload.csum_start).checked_sub(frame.header.as_slice().len())
+}
+
+/// Whether a frame to be cut is a tunnel's: the transport header that its offload header speaks of is
+/// behind the packet's own.
+pub(super) fn is_tunnel(frame: &TxFrame<'_>) -> bool {
+    let l3 = network_offset(frame.rest);
+    let own = network_at(frame.rest, l3).and_then(|n| transport_at(frame.rest, l3, n));
+    own.is_ok_and(|(_, l4)| transport_start(frame).is_some_and(|start| start > l4))
 }
 
 /// Where the network header starts: behind the tags and the EtherType. May lie behind the end of a
@@ -126,8 +194,7 @@ pub(super) fn network_offset(rest: &[u8]) -> usize {
 /// The network-layer length of the largest segment, if the frame is cut where its offload header
 /// says that the transport header is. `None` when that is not inside the frame.
 pub(super) fn claimed_segment_len(frame: &TxFrame<'_>, l3: usize) -> Option<usize> {
-    let start = usize::from(frame.offload.csum_start);
-    let l4 = start.checked_sub(frame.header.as_slice().len())?;
+    let l4 = transport_start(frame)?;
     let header_len = match frame.offload.gso_kind() {
         VnetHdr::GSO_TCPV4 | VnetHdr::GSO_TCPV6 => {
             usize::from(byte(frame.rest, l4 + 12).ok()? >> 4) * 4

@@ -19,8 +19,7 @@ use super::checksum::{complete_checksum, never_zero, sum, with_length};
 use super::headers::{IPV6_LEN, Layout, Network, Transport, word};
 use super::{OffloadError, TCP_SEGMENTS_MAX, UDP_SEGMENTS_MAX};
 use crate::frame::{TxFrame, VnetHdr};
-use vswitch_base::Tag;
-use vswitch_base::ether::ADDRESSES_LEN;
+use std::ops::Range;
 
 const TCP_FIN: u8 = 0x01;
 const TCP_PSH: u8 = 0x08;
@@ -71,14 +70,9 @@ pub(super) fn cut(
     if !offload.needs_csum() || mss == 0 {
         return Err(OffloadError::Incomplete);
     }
-    let pushed = frame.header.as_slice().len().saturating_sub(ADDRESSES_LEN) / Tag::LEN;
-    let layout = Layout::of(frame.rest, offload.gso_kind(), pushed)?;
-    let checksum = layout.transport.checksum_offset();
-    if usize::from(offload.csum_start) != frame.header.as_slice().len() + layout.l4
-        || usize::from(offload.csum_offset) != checksum
-    {
-        return Err(OffloadError::Contradiction);
-    }
+    let layout = Layout::of(frame)?;
+    // No device would sum a tunnel's inside for us.
+    let partial = partial && layout.outer.is_none();
 
     let (headers, payload) = frame.rest.split_at(layout.payload);
     let count = payload.len().div_ceil(mss).max(1);
@@ -90,7 +84,7 @@ pub(super) fn cut(
         return Err(OffloadError::TooManySegments);
     }
     let full_len = headers.len() + mss.min(payload.len());
-    if full_len - layout.l3 > usize::from(u16::MAX)
+    if full_len - layout.outermost() > usize::from(u16::MAX)
         || count * headers.len() + payload.len() > scratch.len()
     {
         return Err(OffloadError::TooLong);
@@ -106,11 +100,11 @@ pub(super) fn cut(
     } else {
         VnetHdr::NONE
     };
-    if count == 1 {
+    if count == 1 && layout.outer.is_none() {
         let whole = &mut scratch[..frame.rest.len()];
         whole.copy_from_slice(frame.rest);
         if !partial {
-            complete_checksum(whole, layout.l4, checksum)?;
+            complete_checksum(whole, layout.l4, layout.transport.checksum_offset())?;
         }
         return Ok(Cut::whole(whole.len(), left));
     }
@@ -124,9 +118,18 @@ pub(super) fn cut(
         scratch = tail;
         segment[..headers.len()].copy_from_slice(headers);
         segment[headers.len()..].copy_from_slice(part);
-        original.patch_network(segment, &layout, i);
+        patch_network(
+            segment,
+            layout.network,
+            layout.l3..layout.l4,
+            original.id,
+            i,
+        );
         original.patch_transport(segment, &layout, from, i == 0, i + 1 == count);
         original.patch_checksum(segment, &layout, partial);
+        if let Some(outer) = &layout.outer {
+            outer.patch(segment, i);
+        }
     }
 
     let last_len = headers.len() + payload.len() - (count - 1) * mss;
@@ -164,22 +167,6 @@ impl Original {
                 Transport::Udp => usize::from(word(headers, l4 + 4)?),
             },
         })
-    }
-
-    /// Lengths, identification, IPv4 header checksum.
-    fn patch_network(&self, segment: &mut [u8], layout: &Layout, i: usize) {
-        let len = segment.len() - layout.l3;
-        let header = &mut segment[layout.l3..layout.l4];
-        match layout.network {
-            Network::V4 => {
-                put(header, 2, short(len));
-                put(header, 4, self.id.wrapping_add(short(i)));
-                put(header, 10, 0);
-                let checksum = !sum(header);
-                put(header, 10, checksum);
-            }
-            Network::V6 => put(header, 4, short(len - IPV6_LEN)),
-        }
     }
 
     /// TCP sequence number and flags, UDP length.
@@ -232,13 +219,36 @@ impl Original {
     }
 }
 
+/// Length, identification and header checksum of the IP header at `place` of segment number `i` of a
+/// packet that had `id`.
+pub(super) fn patch_network(
+    segment: &mut [u8],
+    network: Network,
+    place: Range<usize>,
+    id: u16,
+    i: usize,
+) {
+    let len = segment.len() - place.start;
+    let header = &mut segment[place];
+    match network {
+        Network::V4 => {
+            put(header, 2, short(len));
+            put(header, 4, id.wrapping_add(short(i)));
+            put(header, 10, 0);
+            let checksum = !sum(header);
+            put(header, 10, checksum);
+        }
+        Network::V6 => put(header, 4, short(len - IPV6_LEN)),
+    }
+}
+
 /// Writes two bytes into a header that [`Layout`] found whole.
-fn put(header: &mut [u8], at: usize, value: u16) {
+pub(super) fn put(header: &mut [u8], at: usize, value: u16) {
     header[at..at + 2].copy_from_slice(&value.to_be_bytes());
 }
 
 /// A length that [`cut`] bounded to 16 bits.
-fn short(len: usize) -> u16 {
+pub(super) fn short(len: usize) -> u16 {
     debug_assert!(
         len <= usize::from(u16::MAX),
         "lengths are bounded before cutting"

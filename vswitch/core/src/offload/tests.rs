@@ -6,9 +6,11 @@
 //! | here | one behaviour each |
 //! | [`packet`] | the builder, and the judge of segments |
 //! | [`random`] | random and hostile frames |
+//! | [`tunnels`] | packets in packets |
 
 mod packet;
 mod random;
+mod tunnels;
 
 use super::*;
 use packet::{Ip, L4, Packet, judge};
@@ -178,8 +180,8 @@ fn a_partial_checksum_is_completed_under_tags_too() {
             };
             let rest = packet.rest();
             let frame = packet.frame(&rest);
-            assert!(needs_finishing(&frame.offload, TxCaps::NONE));
-            assert!(!needs_finishing(&frame.offload, SUMS));
+            assert!(needs_finishing(&frame, TxCaps::NONE));
+            assert!(!needs_finishing(&frame, SUMS));
             let out = finish(&frame, TxCaps::NONE).unwrap();
             judge(&packet, &out);
             // Nothing to do: as it was.
@@ -354,7 +356,7 @@ fn sctp_gets_its_crc() {
         rest[l4..l4 + 20].copy_from_slice(b"12345678----ABCDEFGH");
         let mut frame = packet.frame(&rest);
         frame.offload.csum_offset = 8;
-        assert!(needs_finishing(&frame.offload, TxCaps::ALL));
+        assert!(needs_finishing(&frame, TxCaps::ALL));
         for caps in [TxCaps::NONE, TxCaps::ALL] {
             let out = finish(&frame, caps).unwrap();
             let [(bytes, VnetHdr::NONE)] = &out[..] else {
@@ -462,6 +464,15 @@ fn what_a_port_lacks_decides() {
         flags: H::NEEDS_CSUM,
         ..H::NONE
     };
+    let needs = |offload, caps| {
+        let header = TxHeader::new(&[2; 12]);
+        let frame = TxFrame {
+            header,
+            rest: &[8, 0],
+            offload,
+        };
+        needs_finishing(&frame, caps)
+    };
     let only = |tso4, tso6, uso| TxCaps {
         checksum: true,
         tso4,
@@ -469,15 +480,15 @@ fn what_a_port_lacks_decides() {
         uso,
     };
     for caps in [TxCaps::NONE, TxCaps::ALL] {
-        assert!(!needs_finishing(&H::NONE, caps));
-        assert!(!needs_finishing(
-            &H {
+        assert!(!needs(H::NONE, caps));
+        assert!(!needs(
+            H {
                 flags: H::DATA_VALID,
                 ..H::NONE
             },
             caps
         ));
-        assert!(needs_finishing(&gso(H::GSO_UDP), caps));
+        assert!(needs(gso(H::GSO_UDP), caps));
     }
     for (kind, right) in [
         (H::GSO_TCPV4, only(true, false, false)),
@@ -485,16 +496,16 @@ fn what_a_port_lacks_decides() {
         (H::GSO_TCPV6, only(false, true, false)),
         (H::GSO_UDP_L4, only(false, false, true)),
     ] {
-        assert!(!needs_finishing(&gso(kind), right));
-        assert!(needs_finishing(
-            &gso(kind),
+        assert!(!needs(gso(kind), right));
+        assert!(needs(
+            gso(kind),
             TxCaps {
                 checksum: false,
                 ..right
             }
         ));
         let wrong = only(!right.tso4, !right.tso6, !right.uso);
-        assert!(needs_finishing(&gso(kind), wrong));
+        assert!(needs(gso(kind), wrong));
     }
 }
 

@@ -95,7 +95,7 @@ fn caps() -> impl Strategy<Value = TxCaps> {
 fn stays_within_limits(finisher: &mut Finisher, frame: &TxFrame<'_>, caps: TxCaps) {
     let promised = segment_payload_len(frame);
     assert!(promised <= frame.rest.len());
-    let finishing = needs_finishing(&frame.offload, caps);
+    let finishing = needs_finishing(frame, caps);
     let Ok(segments) = finisher.finish(frame, caps) else {
         return;
     };
@@ -107,7 +107,7 @@ fn stays_within_limits(finisher: &mut Finisher, frame: &TxFrame<'_>, caps: TxCap
         assert!(segment.wire_len() <= frame.wire_len());
         assert_eq!(segment.header.as_slice(), frame.header.as_slice());
         assert!(
-            !needs_finishing(&segment.offload, caps),
+            !needs_finishing(&segment, caps),
             "nothing is left that the port lacks"
         );
         largest = largest.max(segment_payload_len(&segment));
