@@ -24,16 +24,19 @@ class Failed(Exception):
     """A step that did not work; the text says which and why."""
 
 
-def child_setup(netns, realtime=False):
+def child_setup(netns, realtime=False, nicer=0):
     """What a child does before exec: enter its namespace, and not outlive a parent that is killed.
 
-    Where `realtime` is set it goes before all others on its core.
+    Where `realtime` is set it goes before all others on its core; `nicer` is by how much its priority is
+    below ours.
 
     `ip netns exec` would mount a /sys besides, which can wait for seconds while namespaces are removed.
     """
 
     def setup():
         LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        if nicer:
+            os.nice(nicer)
         # Where the kernel groups processes by session, a priority counts only within its group.
         if os.getsid(0) == os.getpid() and os.path.exists(AUTOGROUP):
             with open(AUTOGROUP, "w", encoding="ascii") as file:
@@ -96,7 +99,7 @@ def process_seconds(pids):
 class Process:
     """A running command; `finish` ends its standard input and reads its one line of JSON."""
 
-    def __init__(self, command, netns=None, log=None, ready=None, env=None, realtime=False):
+    def __init__(self, command, netns=None, log=None, ready=None, env=None, realtime=False, nicer=0):
         self.command = command
         out = log or subprocess.PIPE
         self.popen = subprocess.Popen(
@@ -107,7 +110,7 @@ class Process:
             text=True,
             env=env,
             start_new_session=True,
-            preexec_fn=child_setup(netns, realtime),
+            preexec_fn=child_setup(netns, realtime, nicer),
         )
         if ready:
             line = self.popen.stderr.readline().strip()
@@ -186,6 +189,10 @@ class Lab:
     def start_traffic(self, netns, *arguments, ready=True, **options):
         told = "ready" if ready else None
         return self.start(netns, str(self.traffic), *map(str, arguments), ready=told, **options)
+
+    def forget(self, process):
+        """It is the caller's from now on."""
+        self.processes.remove(process)
 
     def close(self):
         """Ends and removes all of it."""

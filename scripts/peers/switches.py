@@ -81,18 +81,21 @@ class Stand:
     def address(self):
         """Gives the hosts addresses, and each those of the others, so that nobody has to ask."""
         for host in self.hosts:
-            device, number = self.device[host], number_of(host)
-            lines = [
-                f"link set {device} address {mac_of(host)}",
-                f"link set {device} up",
-                f"addr add {SUBNET}.{number}/24 dev {device}",
-            ]
-            lines += [
-                f"neigh replace {ip_of(other)} lladdr {mac_of(other)} dev {device} nud permanent"
-                for other in self.hosts
-                if other != host
-            ]
-            run("ip", "-n", self.netns[host], "-batch", "-", text="\n".join(lines))
+            self.address_host(host)
+
+    def address_host(self, host):
+        device, number = self.device[host], number_of(host)
+        lines = [
+            f"link set {device} address {mac_of(host)}",
+            f"link set {device} up",
+            f"addr add {SUBNET}.{number}/24 dev {device}",
+        ]
+        lines += [
+            f"neigh replace {ip_of(other)} lladdr {mac_of(other)} dev {device} nud permanent"
+            for other in self.hosts
+            if other != host
+        ]
+        run("ip", "-n", self.netns[host], "-batch", "-", text="\n".join(lines))
 
     def wait_until_forwarding(self):
         end = time.monotonic() + 15
@@ -114,7 +117,7 @@ class Stand:
         seconds = options.get("seconds", 2)
         return self.start_send(sender, receiver, **options).finish(timeout=seconds + 10)
 
-    def start_send(self, sender, receiver, cpu=None, **options):
+    def start_send(self, sender, receiver, cpu=None, nicer=0, **options):
         arguments = ["send", "--dev", self.device[sender], "--from", number_of(sender)]
         if receiver is not None:
             arguments += ["--to", number_of(receiver)]
@@ -122,7 +125,7 @@ class Stand:
             arguments += [f"--{name}", value]
         if cpu is not None:
             arguments += ["--cpu", cpu]
-        return self.lab.start_traffic(self.netns[sender], *arguments, ready=False)
+        return self.lab.start_traffic(self.netns[sender], *arguments, ready=False, nicer=nicer)
 
     def count(self, host, foreign=False):
         """Starts counting at a host."""

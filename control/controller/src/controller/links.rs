@@ -142,7 +142,11 @@ impl Controller {
         let Some(link) = self.facts.remove(ifindex) else {
             return;
         };
-        if let Some((name, index)) = self.open_on(ifindex) {
+        // A TAP goes with its port: told before the effect is answered, it is no trouble.
+        let open = self
+            .open_on(ifindex)
+            .filter(|(_, index)| !self.is_closing(*index));
+        if let Some((name, index)) = open {
             if let Some(port) = self.actual.by_index_mut(index) {
                 port.failed = Some(ENODEV);
             }

@@ -60,6 +60,12 @@ impl Sent {
 }
 
 impl Controller {
+    /// Whether the daemon is closing that port at this moment.
+    pub(super) fn is_closing(&self, index: PortIndex) -> bool {
+        let closes = |sent: &Sent| matches!(sent.what, What::Close(closing) if closing == index);
+        self.sent.values().any(closes)
+    }
+
     /// The daemon has performed an effect, or failed to.
     pub fn handle_effect_done(
         &mut self,

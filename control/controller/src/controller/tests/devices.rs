@@ -6,6 +6,7 @@ use crate::testing::{Rig, error, nic, text};
 use serde_json::json;
 use std::cell::Cell;
 use std::rc::Rc;
+use vswitch_api::types::Severity;
 use vswitch_base::{Duration, MacAddr};
 use vswitch_core::fdb::Learned;
 use vswitch_core::punt::Punt;
@@ -299,6 +300,29 @@ fn a_tap_that_somebody_deletes_is_made_again() {
     rig.pass(secs(2));
     assert_eq!(rig.port("vm1").state, "up");
     assert_ne!(rig.port("vm1").ifindex, Some(ifindex));
+}
+
+/// The kernel tells of the end of a TAP before the daemon does.
+#[test]
+fn a_tap_that_goes_with_its_port_is_no_trouble() {
+    let mut rig = small_rig();
+    let ifindex = rig.port("vm1").ifindex.expect("a number");
+    rig.link(LinkEvent::Present(Link {
+        kind: Some("tun".into()),
+        ..nic("vm1", ifindex)
+    }));
+    rig.keep = Some("close");
+    let id = rig.send("io.vswitch.Switch.DelPort", json!({"name": "vm1"}));
+    assert!(rig.take(id).is_empty(), "it is being closed");
+    rig.link(LinkEvent::Gone { ifindex });
+    rig.let_go();
+    assert!(rig.take(id).iter().all(|reply| reply.result.is_ok()));
+    let told = rig.events_of("port-down");
+    assert_eq!(
+        told.last().map(|event| event.severity),
+        Some(Severity::Info)
+    );
+    assert!(rig.health().problems.is_empty());
 }
 
 #[test]
