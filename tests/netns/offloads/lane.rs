@@ -236,6 +236,18 @@ impl Lane {
         until_marker(machine, number, MOMENT).1
     }
 
+    /// Whether a frame, or what became of it, gets through within a moment.
+    pub(crate) fn carries(&mut self, form: Form, frame: &MemFrame) -> bool {
+        self.throw(form, &frame.offload, &frame.bytes);
+        let number = self.mark(form);
+        let receivers = self.receivers.iter_mut();
+        let heard = receivers.map(|(_, machine)| until_marker(machine, number, MOMENT));
+        // All are heard, so that nothing is left for the next question.
+        let heard: Vec<_> = heard.collect();
+        let (got, marked) = &heard[0];
+        *marked && !got.is_empty()
+    }
+
     /// Sends a frame and waits for nothing.
     ///
     /// # Panics

@@ -1,10 +1,11 @@
 //! One worker's way to send on an existing device.
 //!
-//! A frame that leaves nothing to the device goes through an AF_XDP socket in copy mode, which costs the
-//! kernel a fifth less than a packet socket does. A frame with offloads, or too long for a chunk, goes
+//! A frame that leaves nothing to a device of one queue goes through an AF_XDP socket in copy mode, which
+//! costs the kernel a fifth less than a packet socket does. A frame with offloads, or too long for a chunk, goes
 //! through a packet socket with a virtio-net header. Both hand over to the driver before they return,
 //! past the queueing discipline, so frames leave in the order in which they came. What the device does
-//! not take is dropped and counted. Without AF_XDP everything goes through the packet socket.
+//! not take is dropped and counted. Without AF_XDP, and on a device with
+//! several queues, everything goes through the packet socket.
 //!
 //! On that way the kernel completes checksums where the device does not, but refuses frames that it would
 //! have to cut into segments: which types those are shows when it does, and is tried again now and then.

@@ -123,36 +123,25 @@ pub(crate) struct XdpSender {
 }
 
 impl XdpSender {
-    /// Opens a way to send on a device for each of `senders` workers: on a queue of its own while the
-    /// device has that many, and on the first queue together with others beyond.
+    /// Opens a way to send for each of `senders` workers on a device with one queue; nothing for a device
+    /// with several, where AF_XDP binds to one of them: a flow whose other frames go through a packet
+    /// socket, for which the driver chooses, would not keep its order.
     ///
     /// # Errors
     /// `EAFNOSUPPORT` on kernels without AF_XDP, `EPERM`, `ENOBUFS` beyond the limit of locked memory,
     /// `EBUSY` when another program has an AF_XDP socket on the queue, `ENODEV`.
     pub(crate) fn open(ifindex: u32, senders: usize) -> io::Result<Vec<Self>> {
-        // The queues beyond the first come first: so it is known how many share that one.
-        let own: Vec<Option<Self>> = (1..senders)
-            .map(|queue| {
-                let queue = u32::try_from(queue).ok()?;
-                Self::on_queue(ifindex, queue, 1).ok()
-            })
-            .collect();
-        let sharing = 1 + own.iter().filter(|sender| sender.is_none()).count();
-        let first = Self::on_queue(ifindex, 0, sharing)?;
-        let mut opened = Vec::with_capacity(senders.max(1));
-        let mut share = 0;
-        let mut rest = Vec::with_capacity(own.len());
-        for sender in own {
-            rest.push(match sender {
-                Some(sender) => sender,
-                None => {
-                    share += 1;
-                    first.beside(ifindex, share)?
-                }
-            });
+        match Self::on_queue(ifindex, 1, 1) {
+            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {} // There is no such queue.
+            Err(error) if error.raw_os_error() != Some(libc::EBUSY) => return Err(error),
+            _ => return Ok(Vec::new()),
         }
-        opened.push(first);
-        opened.append(&mut rest);
+        let senders = senders.max(1);
+        let mut opened = vec![Self::on_queue(ifindex, 0, senders)?];
+        for share in 1..senders {
+            let beside = opened[0].beside(ifindex, share)?;
+            opened.push(beside);
+        }
         Ok(opened)
     }
 
