@@ -10,6 +10,7 @@
 #   scripts/ci.sh netns              real devices in namespaces (root)
 #   scripts/ci.sh oracle             a real kernel bridge still does what was recorded (User-mode Linux)
 #   scripts/ci.sh demo               the demonstration, start to end (root)
+#   scripts/ci.sh soak-smoke         full load on a switch that is changed every second, for 15 seconds (root)
 #   scripts/ci.sh bench-smoke        every bench runs, briefly, and allocates nothing where it must not (io: root)
 #   scripts/ci.sh doc                rustdoc of everything, warnings as errors
 set -euo pipefail
@@ -75,6 +76,7 @@ run_oracle() {
   fi
 }
 run_demo() { need_root demo && scripts/demo --once; }
+run_soak-smoke() { need_root soak-smoke && scripts/soak --seconds 15 --debug; }
 run_bench-smoke() { BENCH_SMOKE=1 cargo bench --quiet -p vswitch-benches --profile dev; }
 # Its readers change this code, so private items are in it and public pages may link to them.
 run_doc() {
@@ -84,7 +86,7 @@ run_doc() {
 
 run_all() {
   [ "$(id -u)" = 0 ] && { step packages; run_packages; }
-  for name in fmt lint doc test schedule daemon netns oracle demo bench-smoke; do
+  for name in fmt lint doc test schedule daemon netns oracle demo soak-smoke bench-smoke; do
     step "$name"
     "run_$name"
   done
@@ -92,9 +94,9 @@ run_all() {
 }
 
 case "${1:-}" in
-  all | packages | fmt | lint | test | schedule | daemon | netns | oracle | demo | bench-smoke | doc) "run_$1" ;;
+  all | packages | fmt | lint | test | schedule | daemon | netns | oracle | demo | soak-smoke | bench-smoke | doc) "run_$1" ;;
   *)
-    sed -n '2,15s/^# \{0,1\}//p' "$0" >&2
+    sed -n '2,16s/^# \{0,1\}//p' "$0" >&2
     exit 2
     ;;
 esac
