@@ -261,10 +261,11 @@ impl PortRx for PacketRx {
         if self.gone {
             return Err(io::Error::from_raw_os_error(libc::ENODEV));
         }
+        // The other ring may never be empty: what waits there is given up for the frames that do not come.
+        if self.halves().any(|half| half.stuck) {
+            return Err(io::Error::from_raw_os_error(QUEUE_STUCK));
+        }
         if !self.halves().any(|half| half.ring.is_ready()) {
-            if self.halves().any(|half| half.stuck) {
-                return Err(io::Error::from_raw_os_error(QUEUE_STUCK));
-            }
             self.empty_looks += 1;
             if self.empty_looks >= LOOKS_PER_CHECK {
                 self.empty_looks = 0;

@@ -53,11 +53,7 @@ impl NicTx {
         let socket = packet::open()?;
         packet::set_vnet_header(socket.as_fd())?;
         packet::set_qdisc_bypass(socket.as_fd())?;
-        let forced =
-            rustix::net::sockopt::set_socket_send_buffer_size_force(&socket, SEND_BUFFER_BYTES);
-        if forced.is_err() {
-            rustix::net::sockopt::set_socket_send_buffer_size(&socket, SEND_BUFFER_BYTES)?;
-        }
+        packet::set_send_buffer(socket.as_fd(), SEND_BUFFER_BYTES)?;
         packet::bind_send_only(socket.as_fd(), ifindex)?;
         Ok(Self {
             socket,

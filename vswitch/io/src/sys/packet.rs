@@ -61,6 +61,17 @@ pub(crate) fn set_qdisc_bypass(fd: BorrowedFd<'_>) -> io::Result<()> {
     set_option(fd, libc::PACKET_QDISC_BYPASS, &1_i32)
 }
 
+/// Lets a socket's unsent frames hold so much kernel memory, or as much as this process may ask for.
+///
+/// # Errors
+/// The kernel's errno.
+pub(crate) fn set_send_buffer(fd: BorrowedFd<'_>, bytes: usize) -> io::Result<()> {
+    if rustix::net::sockopt::set_socket_send_buffer_size_force(fd, bytes).is_err() {
+        rustix::net::sockopt::set_socket_send_buffer_size(fd, bytes)?;
+    }
+    Ok(())
+}
+
 /// Receives what is addressed to others, as long as the socket lives.
 ///
 /// # Errors

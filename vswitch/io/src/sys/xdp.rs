@@ -15,6 +15,7 @@
 
 use super::check;
 use super::mapping::Mapping;
+use super::packet::set_send_buffer;
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -31,6 +32,9 @@ const TX_ENTRIES: u32 = 64;
 const _: () = assert!(TX_ENTRIES as usize == BATCH_MAX);
 /// Frames that may be on their way through drivers, of all senders of a queue.
 const COMPLETION_ENTRIES: u32 = 2048;
+/// What one sender's frames on their way through drivers may hold in kernel memory: a thousand long ones.
+/// The usual 208 KiB are four batches of short ones.
+const SEND_BUFFER_BYTES: usize = 4 << 20;
 /// The kernel wants a fill ring even of a socket that never receives.
 const FILL_ENTRIES: u32 = 2;
 /// An address in no chunk.
@@ -224,10 +228,10 @@ impl XdpSender {
                 return outcome.report();
             }
         }
-        let first = self.written;
         for (chunk, frame) in frames.iter().enumerate() {
             let (addr, len) = self.copy(chunk, frame);
-            self.describe(addr, len);
+            self.place(self.written, addr, len);
+            self.written = self.written.wrapping_add(1);
         }
         self.ring.producer().store(self.written, Ordering::Release);
         let mut outcome = Outcome::new(count);
@@ -241,7 +245,6 @@ impl XdpSender {
         for n in 0..unsent {
             self.place(self.written.wrapping_sub(n + 1), WITHDRAWN, 0);
         }
-        debug_assert_eq!(first.wrapping_add(count), self.written, "one each");
         outcome.report()
     }
 
@@ -265,12 +268,7 @@ impl XdpSender {
         (at as u64, u32::try_from(len).expect("at most CHUNK_BYTES"))
     }
 
-    /// Writes the next descriptor.
-    fn describe(&mut self, addr: u64, len: u32) {
-        self.place(self.written, addr, len);
-        self.written = self.written.wrapping_add(1);
-    }
-
+    /// Writes the descriptor with this number, counted from the first ever.
     fn place(&self, number: u32, addr: u64, len: u32) {
         let index = (number % TX_ENTRIES) as usize;
         let descriptor = libc::xdp_desc {
@@ -388,12 +386,14 @@ impl Outcome {
 
 fn open_socket() -> io::Result<OwnedFd> {
     let family = AddressFamily::from_raw(u16::try_from(libc::AF_XDP).expect("the constant is 44"));
-    Ok(rustix::net::socket_with(
+    let socket = rustix::net::socket_with(
         family,
         SocketType::RAW,
         SocketFlags::CLOEXEC | SocketFlags::NONBLOCK,
         None,
-    )?)
+    )?;
+    set_send_buffer(socket.as_fd(), SEND_BUFFER_BYTES)?;
+    Ok(socket)
 }
 
 /// Gives the socket its transmit ring and maps it.
