@@ -6,12 +6,12 @@
 use std::io;
 use std::sync::Arc;
 use vswitch_base::{BridgeIndex, EtherType, Generation, Instant, MacAddr, PortIndex, Vid};
-use vswitch_benches::{is_wanted, measure};
+use vswitch_benches::{Sink, is_wanted, measure};
 use vswitch_core::counters::PortCounters;
 use vswitch_core::fdb::{Fdb, Source};
-use vswitch_core::frame::{BATCH_MAX, Frame, FrameBatch, TxList};
+use vswitch_core::frame::{BATCH_MAX, Frame, FrameBatch};
 use vswitch_core::mailbox::{WorkerCommand, mailbox};
-use vswitch_core::port::{PortRx, PortTx, ReadyFds, TxCaps, TxReport};
+use vswitch_core::port::{PortRx, ReadyFds};
 use vswitch_core::queue::{QueueId, RxQueue};
 use vswitch_core::snapshot::{BridgeSpec, PortView, SnapshotBuilder};
 use vswitch_core::testing::{frame, station, vid};
@@ -48,27 +48,6 @@ impl PortRx for Source64 {
     }
 }
 
-/// Takes everything, looking at each frame's header as a device would.
-#[derive(Debug)]
-struct Sink(u64);
-
-impl PortTx for Sink {
-    fn send(&mut self, frames: TxList<'_>) -> TxReport {
-        for frame in frames.iter() {
-            self.0 = self.0.wrapping_add(u64::from(frame.header.as_slice()[5]));
-        }
-        std::hint::black_box(self.0);
-        TxReport {
-            sent: u32::try_from(frames.len()).unwrap_or(u32::MAX),
-            ..TxReport::default()
-        }
-    }
-
-    fn caps(&self) -> TxCaps {
-        TxCaps::ALL
-    }
-}
-
 /// A worker with a source on port 0 and sinks on all of `ports`.
 fn worker(addresses: u32, ports: u16, tagged: bool, dst: impl Fn(u32) -> MacAddr) -> Worker {
     let (tx, rx) = mailbox();
@@ -87,7 +66,7 @@ fn worker(addresses: u32, ports: u16, tagged: bool, dst: impl Fn(u32) -> MacAddr
         let counters = Arc::<PortCounters>::default();
         tx.post(WorkerCommand::SetTx {
             port,
-            tx: Some(Box::new(Sink(0))),
+            tx: Some(Box::new(Sink::default())),
             counters,
         });
     }

@@ -18,12 +18,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Barrier};
 use std::time::{Duration, Instant as Clock};
 use vswitch_base::{BridgeIndex, EtherType, Generation, Instant, MacAddr, PortIndex, Vid};
-use vswitch_benches::{allocations, is_smoke, is_wanted};
+use vswitch_benches::{Sink, allocations, is_smoke, is_wanted};
 use vswitch_core::counters::{PortCounters, PortTotals};
 use vswitch_core::fdb::{EntryKind, Fdb, FdbStats, Source};
-use vswitch_core::frame::{BATCH_MAX, Frame, FrameBatch, TxList};
+use vswitch_core::frame::{BATCH_MAX, Frame, FrameBatch};
 use vswitch_core::mailbox::{MailboxTx, WorkerCommand, mailbox};
-use vswitch_core::port::{PortRx, PortTx, ReadyFds, TxCaps, TxReport};
+use vswitch_core::port::{PortRx, ReadyFds};
 use vswitch_core::queue::{QueueId, RxQueue};
 use vswitch_core::snapshot::{BridgeSpec, PortView, SnapshotBuilder};
 use vswitch_core::testing::{frame, station, vid};
@@ -133,29 +133,6 @@ impl PortRx for Wire {
     }
 }
 
-/// Takes everything, looking at each frame's header as a device would. Alone in its cache lines: what is
-/// measured is what the switch shares.
-#[derive(Debug)]
-#[repr(align(128))]
-struct Sink(u64);
-
-impl PortTx for Sink {
-    fn send(&mut self, frames: TxList<'_>) -> TxReport {
-        for frame in frames.iter() {
-            self.0 = self.0.wrapping_add(u64::from(frame.header.as_slice()[5]));
-        }
-        std::hint::black_box(self.0);
-        TxReport {
-            sent: u32::try_from(frames.len()).unwrap_or(u32::MAX),
-            ..TxReport::default()
-        }
-    }
-
-    fn caps(&self) -> TxCaps {
-        TxCaps::ALL
-    }
-}
-
 /// Port number `which` of a worker.
 fn port_of(worker: usize, which: u16) -> PortIndex {
     PortIndex(u16::try_from(worker).unwrap_or(u16::MAX / PORTS) * PORTS + which)
@@ -189,7 +166,7 @@ impl Switch {
                 for (mailbox, counters) in mailboxes.iter().zip(&counters) {
                     mailbox.post(WorkerCommand::SetTx {
                         port,
-                        tx: Some(Box::new(Sink(0))),
+                        tx: Some(Box::new(Sink::default())),
                         counters: Arc::clone(counters),
                     });
                 }

@@ -3,6 +3,10 @@
 //! A bench binary that links this crate counts every allocation of every thread. Single-threaded
 //! benches may so assert that a stretch of code made none. Nothing here judges times.
 
+mod sink;
+
+pub use sink::Sink;
+
 use criterion::Criterion;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -126,6 +126,27 @@ impl Lab {
         ));
     }
 
+    /// A switch in `sw` that joins host `a` behind a veth, port `pa`, and host `b` behind a TAP, port `pb`;
+    /// they reach each other. 10.0.0.1 and 10.0.0.2, MTU 1500.
+    pub(crate) fn veth_and_tap(&mut self) -> Switch {
+        for ns in ["sw", "a", "b"] {
+            self.namespace(ns);
+        }
+        self.veth("sw", "pa", "a", "eth0");
+        let b = self.ns("b");
+        let switch = self.switch(
+            "sw",
+            &format!(
+                "[bridge.br0]\n[port.pa]\nbridge = \"br0\"\nkind = \"nic\"\n\
+                 [port.pb]\nbridge = \"br0\"\nkind = \"tap\"\nnetns = \"{b}\"\n"
+            ),
+        );
+        self.address("a", "eth0", 1, 1500);
+        self.address("b", "pb", 2, 1500);
+        self.wait_ping("a", "10.0.0.2");
+        switch
+    }
+
     /// Gives a host's device its addresses: 10.0.0.N/24 and fd00::N/64.
     pub(crate) fn address(&self, host: &str, dev: &str, number: u8, mtu: u32) {
         let ns = self.ns(host);

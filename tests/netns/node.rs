@@ -113,21 +113,8 @@ fn two_workers_forward_between_ports_of_several_queues() {
 #[test]
 fn a_bridges_mtu_changes_live() {
     let mut lab = Lab::new();
-    for ns in ["sw", "a", "b"] {
-        lab.namespace(ns);
-    }
-    lab.veth("sw", "pa", "a", "eth0");
+    let switch = lab.veth_and_tap();
     let (sw, b) = (lab.ns("sw"), lab.ns("b"));
-    let switch = lab.switch(
-        "sw",
-        &format!(
-            "[bridge.br0]\n[port.pa]\nbridge = \"br0\"\nkind = \"nic\"\n\
-             [port.pb]\nbridge = \"br0\"\nkind = \"tap\"\nnetns = \"{b}\"\n"
-        ),
-    );
-    lab.address("a", "eth0", 1, 1500);
-    lab.address("b", "pb", 2, 1500);
-    lab.wait_ping("a", "10.0.0.2");
     let large = || lab.ok_in("a", "ping -c 1 -W 2 -M do -s 3972 10.0.0.2");
     run(&format!("ip -n {} link set eth0 mtu 4000", lab.ns("a")));
     assert!(!large(), "4000 bytes passed a bridge of 1500");

@@ -348,21 +348,8 @@ fn frames_whose_segments_do_not_fit_are_dropped_and_counted() {
 #[test]
 fn tcp_passes_a_device_that_does_not_cut() {
     let mut lab = Lab::new();
-    for ns in ["sw", "a", "b"] {
-        lab.namespace(ns);
-    }
-    lab.veth("sw", "pa", "a", "eth0");
-    let (sw, b) = (lab.ns("sw"), lab.ns("b"));
-    let switch = lab.switch(
-        "sw",
-        &format!(
-            "[bridge.br0]\n[port.pa]\nbridge = \"br0\"\nkind = \"nic\"\n\
-             [port.pb]\nbridge = \"br0\"\nkind = \"tap\"\nnetns = \"{b}\"\n"
-        ),
-    );
-    lab.address("a", "eth0", 1, 1500);
-    lab.address("b", "pb", 2, 1500);
-    lab.wait_ping("a", "10.0.0.2");
+    let switch = lab.veth_and_tap();
+    let sw = lab.ns("sw");
     for features in ["tso off tx-udp-segmentation off", "tx off"] {
         run(&format!("ip netns exec {sw} ethtool -K pa {features}"));
         for address in ["10.0.0.1", "fd00::1"] {

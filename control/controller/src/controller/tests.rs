@@ -1,5 +1,6 @@
 //! The controller against a daemon made of memory (`testing.rs`), on virtual time.
 
+mod addresses;
 mod changes;
 mod devices;
 mod random;
