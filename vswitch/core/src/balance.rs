@@ -34,7 +34,7 @@ pub struct Measured {
     /// What part of the interval it kept its worker busy, in thousandths.
     pub share: u16,
     /// The same for the interval before; `None` where the queue was not there yet, or is changing
-    /// workers: such a queue stays for now.
+    /// workers: such a queue is not proposed.
     pub before: Option<u16>,
 }
 

@@ -232,7 +232,7 @@ impl Engine {
     /// How many receive queues of each attached port the workers serve, by worker.
     pub(crate) fn placement(&self) -> impl Iterator<Item = (PortIndex, Vec<usize>)> {
         let ports = self.counters.keys();
-        ports.map(|port| (*port, self.placement.queues_of(*port)))
+        ports.map(|port| (*port, self.queues_of(*port)))
     }
 
     /// Each worker's core and statistics.
