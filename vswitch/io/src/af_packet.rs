@@ -19,7 +19,7 @@
 //! Why so many slots: [`RING_SLOTS`].
 
 use crate::sys::packet;
-use crate::sys::packet_ring::{Geometry, Lend, RxRing, RxSlot};
+use crate::sys::packet_ring::{Geometry, RxRing, RxSlot};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use vswitch_base::{Tag, Tci, Tpid};
@@ -50,8 +50,7 @@ struct Half {
     // The ring is unmapped before its socket is closed.
     ring: RxRing,
     socket: OwnedFd,
-    /// A frame came since drops were last asked for.
-    heard: bool,
+    /// See [`Self::take_drops`].
     stuck: bool,
 }
 
@@ -64,25 +63,20 @@ impl Half {
         Ok(Self {
             ring,
             socket,
-            heard: false,
             stuck: false,
         })
     }
 
-    /// The frames that are ready.
-    fn lend(&mut self) -> Lend<'_> {
-        self.heard |= self.ring.is_ready();
-        self.ring.lend()
-    }
-
-    /// Empties the ring.
+    /// Empties the ring and forgets what it had no room for.
     fn discard(&mut self) {
         while self.ring.lend().next().is_some() {}
         self.ring.release();
+        let _before_our_time = packet::take_drops(self.socket.as_fd());
     }
 
     /// Frames that found the ring full since the last call. Also notes whether the ring is stuck: the kernel
-    /// dropped frames in a time in which none came and the ring was empty.
+    /// dropped frames in a time in which we took none, and the ring is empty. A ring that was full in that time is
+    /// not: then we took some of what filled it.
     ///
     /// Since Linux 5.6 (and still in 6.18) a V2 ring stops for good at a frame whose segmentation type
     /// a virtio-net header cannot name: the slot that it was to have stays marked as being filled. That
@@ -90,8 +84,8 @@ impl Half {
     /// guests make.
     fn take_drops(&mut self) -> u64 {
         let drops = packet::take_drops(self.socket.as_fd()).unwrap_or(0);
-        self.stuck |= drops > 0 && !self.heard && !self.ring.is_ready();
-        self.heard = false;
+        let used = self.ring.take_used();
+        self.stuck |= drops > 0 && !used && !self.ring.is_ready();
         drops.into()
     }
 }
@@ -274,8 +268,8 @@ impl PortRx for PacketRx {
             return Ok(());
         }
         self.empty_looks = 0;
-        let mut long = self.long.lend();
-        let mut short = self.short.as_mut().map(Half::lend);
+        let mut long = self.long.ring.lend();
+        let mut short = self.short.as_mut().map(|half| half.ring.lend());
         while batch.remaining_capacity() > 0 {
             let is_long = match &short {
                 None => Some(true),

@@ -4,8 +4,11 @@
 
 mod support;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use support::{frame, in_namespace, ours, receive, receive_for, take, until};
+use support::{
+    frame, in_namespace, ours, receive, receive_for, send_all, take, tx_frame, until, veth,
+};
 use vswitch_core::frame::VnetHdr;
 use vswitch_core::port::{QUEUE_STUCK, TxCaps};
 use vswitch_io::wire::Machine;
@@ -89,5 +92,37 @@ fn stops(spec: &NicSpec) {
             receive(&mut *again.rx[0], 1, ours)[0].bytes,
             frame(3_000, 3)
         );
+    });
+}
+
+/// I-01: a port that is opened under full load and overrun is not taken for stuck.
+#[test]
+fn a_ring_that_was_overrun_is_not_stuck() {
+    in_namespace(|| {
+        veth("v0", "v1");
+        let over = AtomicBool::new(false);
+        let mut a = open_nic(&NicSpec::new("v0")).expect("open");
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let bytes = frame(60, 1);
+                let burst = [tx_frame(&bytes, VnetHdr::NONE); 64];
+                while !over.load(Ordering::Relaxed) {
+                    send_all(&mut *a.tx[0], &burst);
+                }
+            });
+            for _ in 0..5 {
+                let mut b = open_nic(&NicSpec::new("v1")).expect("open");
+                for _ in 0..5 {
+                    until("frames", || {
+                        !take(&mut *b.rx[0]).expect("not stuck").is_empty()
+                    });
+                    b.rx[0].take_losses();
+                }
+                take(&mut *b.rx[0]).expect("not stuck");
+                drop((b.rx, b.tx));
+                b.keep.close().expect("given back");
+            }
+            over.store(true, Ordering::Relaxed);
+        });
     });
 }

@@ -95,6 +95,8 @@ pub(crate) struct RxRing {
     head: u32,
     /// Slots before `head` that were lent and not given back.
     lent: u32,
+    /// A slot was lent since [`Self::take_used`].
+    used: bool,
 }
 
 // SAFETY: the mapping belongs to this value alone and is valid from any thread; the kernel's side is
@@ -135,12 +137,18 @@ impl RxRing {
             geometry,
             head: 0,
             lent: 0,
+            used: false,
         })
     }
 
     /// Bytes mapped.
     pub(crate) const fn memory_bytes(&self) -> usize {
         self.geometry.bytes()
+    }
+
+    /// Whether a slot was lent since the last call.
+    pub(crate) const fn take_used(&mut self) -> bool {
+        std::mem::replace(&mut self.used, false)
     }
 
     /// Whether a frame is ready that was not lent yet.
@@ -258,6 +266,7 @@ impl<'a> Iterator for Lend<'a> {
         let start = ring.slot(ring.head);
         ring.head = ring.after(ring.head);
         ring.lent += 1;
+        ring.used = true;
 
         // SAFETY: the slot begins with a tpacket2_hdr, aligned, and is ours since the acquire above:
         // the kernel does not write to it until we release it.
