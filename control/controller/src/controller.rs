@@ -177,6 +177,8 @@ pub struct Controller {
     standing: BTreeMap<u32, Instant>,
     /// The state file could not be written.
     save_again: Timer,
+    /// When a device whose settings could not be made right is tried again.
+    set_again: Timer,
 
     job: Option<Job>,
     queue: VecDeque<(RequestId, Request, Peer)>,
@@ -240,6 +242,7 @@ impl Controller {
             stalled: false,
             standing: BTreeMap::new(),
             save_again: Timer::default(),
+            set_again: Timer::default(),
             job: None,
             queue: VecDeque::new(),
             settle_due: true,
@@ -285,8 +288,9 @@ impl Controller {
         let stall = (self.observed < self.snapshot.generation && !self.stalled)
             .then(|| self.published_at + OBSERVE_PATIENCE);
         let ticks = self.addresses.next_tick(self.streams.watches_addresses());
-        let save = self.save_again.deadline();
-        retries.chain(stall).chain(save).chain(ticks).min()
+        let again = [self.save_again.deadline(), self.set_again.deadline()];
+        let again = again.into_iter().flatten();
+        retries.chain(stall).chain(again).chain(ticks).min()
     }
 
     /// A network device appeared, changed or went.
@@ -336,6 +340,7 @@ impl Controller {
         if self.save_again.poll_expiration(now) {
             self.send(Effect::SaveState(self.actual.attached_state()), false);
         }
+        self.settle_due |= self.set_again.poll_expiration(now);
         self.tick_addresses(now);
         self.advance(now);
     }

@@ -110,7 +110,7 @@ fn a_ring_that_was_overrun_is_not_stuck() {
                     send_all(&mut *a.tx[0], &burst);
                 }
             });
-            for _ in 0..5 {
+            for _ in 0..8 {
                 let mut b = open_nic(&NicSpec::new("v1")).expect("open");
                 for _ in 0..5 {
                     until("frames", || {

@@ -21,6 +21,10 @@ const BACKOFF_MAX: Duration = Duration::from_secs(30);
 /// When a state file that could not be written is tried again.
 const SAVE_AGAIN: Duration = Duration::from_secs(10);
 
+/// When a device that could not be set on the way back from a failed change, or when it returned, is
+/// tried again: nobody waits for it, and nothing else would.
+const SET_AGAIN: Duration = Duration::from_secs(30);
+
 /// A handed-out effect, as far as its answer needs it.
 #[derive(Debug)]
 pub(super) struct Sent {
@@ -192,6 +196,7 @@ impl Controller {
             }
         } else if matches!(sent.what, What::Set(..) | What::Count(..)) {
             self.complain(index, "set", error, now);
+            self.set_again.set(now + SET_AGAIN);
         } else {
             self.trouble(
                 &name,

@@ -48,6 +48,33 @@ fn a_nic_that_is_absent_at_start_comes_up_when_it_appears() {
     assert!(rig.health().problems.is_empty());
 }
 
+#[test]
+fn a_device_that_the_way_back_could_not_set_is_set_later() {
+    let mut rig = small_rig();
+    let mut config = small();
+    config["bridge"]["br0"]["mtu"] = json!(9000);
+    // The NIC takes 9,000; the node's own interface does not; the NIC then refuses 1,500 once.
+    let mut lowered = 0;
+    rig.fault = Box::new(move |effect| match text(effect).as_str() {
+        "set 0 mtu 1500" => {
+            lowered += 1;
+            (lowered == 1).then(|| error(16))
+        }
+        text if text.ends_with("mtu 9000") && text != "set 0 mtu 9000" => Some(error(22)),
+        _ => None,
+    });
+    let nic = rig.index("eth0");
+    assert_eq!(nic.0, 0, "the fault names it so");
+    rig.call("io.vswitch.Switch.Apply", json!({ "config": config }))
+        .expect_err("refused");
+    assert_eq!(rig.open[&nic].settings.mtu, 9000, "the way back failed too");
+    let told = rig.events_of("port-error");
+    assert!(told[0].message.contains("could not set eth0"), "{told:?}");
+    rig.pass(Duration::from_secs(30));
+    assert_eq!(rig.open[&nic].settings.mtu, 1500);
+    assert_eq!(rig.events_of("port-error").len(), 1);
+}
+
 /// I-10
 #[test]
 fn a_port_that_fails_is_tried_again_at_growing_intervals() {
