@@ -227,6 +227,7 @@ impl Controller {
             found: self.found.clone(),
             ..Conditions::default()
         };
+        let target = Arc::clone(change.unwrap_or(&self.committed));
         for (name, port) in &self.actual.ports {
             let Some(errno) = port.failed else { continue };
             let trouble = self.status.get(name).and_then(|s| s.trouble.as_ref());
@@ -236,14 +237,14 @@ impl Controller {
                 .ifindex
                 .and_then(|ifindex| self.facts.link(ifindex));
             // Set down: by us, or by somebody else, or told so a moment before the link event says more.
-            let ours = !port.spec.device.up && link.is_some();
+            let wanted_up = target.ports.get(name).is_some_and(|p| p.spec.device.up);
+            let ours = !port.spec.device.up && !wanted_up && link.is_some();
             let set_down = link.is_some_and(|link| !link.admin_up);
             let perhaps = errno == ENETDOWN && link.is_some() && pending;
             if !ours && !set_down && !perhaps {
                 conditions.lost.insert(name.clone());
             }
         }
-        let target = Arc::clone(change.unwrap_or(&self.committed));
         let mut newly_blocked = Vec::new();
         for (name, wanted) in &target.ports {
             if change.is_some() && self.is_new_or_other(name, &target) {

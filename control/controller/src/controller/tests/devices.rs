@@ -75,6 +75,25 @@ fn a_device_that_the_way_back_could_not_set_is_set_later() {
     assert_eq!(rig.events_of("port-error").len(), 1);
 }
 
+#[test]
+fn a_disabled_port_whose_queue_failed_is_opened_anew_when_it_is_enabled() {
+    let mut disabled = small();
+    disabled["port"]["eth0"]["enabled"] = json!(false);
+    let mut rig = Rig::new(disabled, &[nic("eth0", 5)]);
+    let port = rig.index("eth0");
+    rig.controller
+        .handle_worker_event(WorkerEvent::QueueFailed { port, errno: 5 }, rig.now);
+    rig.run();
+    rig.pass(secs(60));
+    rig.take_log();
+    let config = json!({ "config": small() });
+    rig.call("io.vswitch.Switch.Apply", config)
+        .expect("enabled");
+    assert_eq!(rig.port("eth0").state, "up", "{:?}", rig.take_log());
+    let view = rig.snapshot.port(port).expect("published");
+    assert_eq!(view.state, PortState::Forwarding);
+}
+
 /// I-10
 #[test]
 fn a_port_that_fails_is_tried_again_at_growing_intervals() {
