@@ -3,6 +3,7 @@
 use crate::{BR, access, lan, trunk};
 use std::collections::BTreeSet;
 use vswitch_base::{MacAddr, PortIndex};
+use vswitch_core::bond::{Admits, Share, Transmit};
 use vswitch_core::frame::{FrameBatch, VnetHdr};
 use vswitch_core::mailbox::WorkerCommand;
 use vswitch_core::port::{PortRx, PortTx, RxLosses, TxCaps, TxReport};
@@ -107,6 +108,21 @@ fn produce(reason: DropReason) -> (MemSwitch, u16) {
             }
             inject(&mut switch, plain(reserved(2), station(1)))
         }
+        DropReason::BondInactive => {
+            let member = bond_member(&mut switch, Admits::Nothing);
+            switch.inject(member, broadcast(station(7)));
+            member
+        }
+        DropReason::BondShare => {
+            let share = Share {
+                groups: false,
+                seed: 0,
+                stations: [true].into(),
+            };
+            let member = bond_member(&mut switch, Admits::Share(share));
+            switch.inject(member, broadcast(station(7)));
+            member
+        }
         DropReason::NoEgress => {
             switch.remove(2);
             inject(&mut switch, broadcast(station(1)))
@@ -148,6 +164,13 @@ fn produce(reason: DropReason) -> (MemSwitch, u16) {
         }
     };
     (switch, counted_at)
+}
+
+/// Adds a bond of one member; the member's number.
+fn bond_member(switch: &mut MemSwitch, admits: Admits) -> u16 {
+    switch.add_member(11, 10, admits);
+    switch.bond(10, access(10), Transmit::One(PortIndex(11)));
+    11
 }
 
 fn inject(switch: &mut MemSwitch, frame: impl Into<MemFrame>) -> u16 {

@@ -16,7 +16,7 @@ mod dissect;
 #[cfg(test)]
 mod tests;
 
-use crate::ether::{ADDRESSES_LEN, EtherType, HEADER_LEN};
+use crate::ether::{ADDRESSES_LEN, EtherType};
 use crate::vlan::{Tag, Tci, Tpid};
 use core::fmt;
 use core::str::FromStr;
@@ -142,9 +142,21 @@ impl<'a> FlowView<'a> {
     #[inline]
     #[must_use]
     pub fn new(bytes: &'a [u8], stripped: Option<Tag>) -> Option<Self> {
-        let (header, payload) = bytes.split_first_chunk::<HEADER_LEN>()?;
-        let addresses = header.first_chunk()?;
-        let kind = u16::from_be_bytes([header[12], header[13]]);
+        let (addresses, rest) = bytes.split_first_chunk()?;
+        Self::leaving(addresses, stripped, rest)
+    }
+
+    /// As [`Self::new`], of a frame that is put together when it leaves: addresses, a tag before all others,
+    /// and what begins with the EtherType, or with the next tag.
+    #[inline]
+    #[must_use]
+    pub fn leaving(
+        addresses: &'a [u8; ADDRESSES_LEN],
+        stripped: Option<Tag>,
+        rest: &'a [u8],
+    ) -> Option<Self> {
+        let (kind, payload) = rest.split_first_chunk()?;
+        let kind = u16::from_be_bytes(*kind);
         if stripped.is_none()
             && Tpid::from_ether_type(kind).is_some()
             && let Some(([a, b, c, d], behind)) = payload.split_first_chunk()

@@ -68,6 +68,13 @@ pub enum Step {
         /// Where, and whether tagged.
         egress: Egress,
     },
+    /// The copy for a bond travels by that member.
+    By {
+        /// The member.
+        member: PortIndex,
+        /// Why that one.
+        why: Chosen,
+    },
     /// No copy for that port, which is in the flood set.
     Skip {
         /// The port.
@@ -75,6 +82,19 @@ pub enum Step {
         /// Why not.
         why: Skipped,
     },
+}
+
+/// How a bond came to choose a member.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Chosen {
+    /// It is the active one.
+    Active,
+    /// It may be its turn: the count is each worker's own.
+    Turn,
+    /// The frame's hash falls on it.
+    Hash,
+    /// Every member sends a copy.
+    All,
 }
 
 /// Why a port of the flood set, or the one destination, gets no copy.
@@ -129,6 +149,9 @@ pub fn explain(
         };
     };
     let mut class = classify(frame, port, bridge);
+    if let Some(member) = snapshot.port(ingress) {
+        member.admits.judge(&mut class, port);
+    }
     if class.learnable {
         let tag = egress::received_tci(frame, &class);
         notes.note(|| Step::Admitted {
@@ -176,14 +199,28 @@ pub fn explain(
                 }
             }
         });
-        copies += usize::from(fits);
         oversize |= !fits;
+        let Some(transmit) = snapshot.transmit(egress.port) else {
+            copies += usize::from(fits);
+            return;
+        };
+        for member in transmit.members(frame, &class, egress.tagged, &mut 0) {
+            let (member, why) = (*member, transmit.why());
+            if fits {
+                notes.note(|| Step::By { member, why });
+                copies += 1;
+            }
+        }
     };
     match verdict {
         Verdict::Forward(egress) => {
             out(&mut notes, egress);
             if copies == 0 {
-                verdict = Verdict::Drop(DropReason::TxOversize);
+                verdict = Verdict::Drop(if oversize {
+                    DropReason::TxOversize
+                } else {
+                    DropReason::EgressBlocked
+                });
             }
         }
         Verdict::Flood(kind) => {

@@ -98,8 +98,7 @@ pub fn floods_to(
         && (flood.egress.port != ingress || from.flags.hairpin)
 }
 
-/// The logical port and bridge that frames from `ingress` enter by. A bond's members will lead to
-/// their bond here.
+/// The logical port and bridge that frames from `ingress` enter by: a member leads to its bond.
 #[inline]
 #[must_use]
 pub fn entrance(

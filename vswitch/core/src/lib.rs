@@ -5,13 +5,14 @@
 //! classifies them into VLANs and turns away what may not enter, [`learn`] takes source addresses into
 //! the bridge's [`fdb`], [`forward`] finds where each goes ([`verdict`]), [`egress`] stages copies per
 //! port and hands them to a [`port::PortTx`], finishing checksums and segments ([`offload`]) where the
-//! port cannot. What to do is read from an immutable [`snapshot`], which arrives through a [`mailbox`];
+//! port cannot; a [`bond`] is one port there whose copies leave by its members. What to do is read from an immutable [`snapshot`], which arrives through a [`mailbox`];
 //! what was done is in [`counters`]; frames for the control side go through [`punt`]. [`explain`] runs
 //! the same passes on one frame and tells what they did. Which worker serves which [`queue`] is kept by
 //! [`placement`] and decided by [`balance`].
 #![forbid(unsafe_code)]
 
 pub mod balance;
+pub mod bond;
 pub mod capture;
 pub mod counters;
 pub mod egress;

@@ -8,6 +8,7 @@
 //!
 //! Called by the worker only. Nothing here allocates or waits.
 
+use crate::bond::Admits;
 use crate::capture::CaptureTap;
 use crate::counters::{PortCounters, VlanTally};
 use crate::egress::Staging;
@@ -18,7 +19,7 @@ use crate::frame::{BATCH_MAX, Frame, FrameBatch};
 use crate::ingress::{Classified, classify_into};
 use crate::learn;
 use crate::snapshot::{BridgeView, PortView, Snapshot};
-use crate::verdict::{DropReason, Verdict};
+use crate::verdict::{DropReason, Egress, Verdict};
 use crate::worker::Outbox;
 use arrayvec::ArrayVec;
 use std::hint::black_box;
@@ -64,6 +65,13 @@ impl Passes<'_> {
         };
         let (mut sources, mut destinations) = (Probes::new(), Probes::new());
         self.classify(batch, entrance, classes, &mut sources, &mut destinations);
+        if let Some(member) = snapshot.port(self.ingress)
+            && !matches!(member.admits, Admits::Everything)
+        {
+            classes
+                .iter_mut()
+                .for_each(|c| member.admits.judge(c, port));
+        }
         ask(&bridge.fdb, &sources, &destinations);
         self.learn(classes, entrance, &sources);
         self.forward(batch, classes, entrance, &destinations);
@@ -184,17 +192,16 @@ impl Passes<'_> {
             };
             let dropped = match verdict {
                 Verdict::Forward(egress) => {
-                    self.staging.push(i, egress);
-                    copies += 1;
-                    forwarded += 1;
-                    None
+                    let staged = self.stage(i, &batch[i], class, egress);
+                    copies += staged;
+                    forwarded += u64::from(staged > 0);
+                    (staged == 0).then_some(DropReason::EgressBlocked)
                 }
                 Verdict::Flood(kind) => {
                     let mut flooded = 0;
                     for flood in entrance.bridge.flood_ports(class.vid) {
                         if forward::floods_to(flood, kind, entrance.logical, entrance.port) {
-                            self.staging.push(i, flood.egress);
-                            flooded += 1;
+                            flooded += self.stage(i, &batch[i], class, flood.egress);
                         }
                     }
                     copies += flooded;
@@ -226,6 +233,27 @@ impl Passes<'_> {
         }
         self.counters.copies_from.add(copies);
         self.counters.frames_forwarded.add(forwarded);
+    }
+
+    /// Stages a copy for a port, or for the members of a bond that send it. How many that are.
+    #[inline]
+    fn stage(&mut self, i: usize, frame: &Frame<'_>, class: &Classified, egress: Egress) -> u64 {
+        let Some(transmit) = self.snapshot.transmit(egress.port) else {
+            self.staging.push(i, egress);
+            return 1;
+        };
+        let turn = self.staging.turn(egress.port);
+        let members = transmit.members(frame, class, egress.tagged, turn);
+        for port in members {
+            self.staging.push(
+                i,
+                Egress {
+                    port: *port,
+                    ..egress
+                },
+            );
+        }
+        members.len() as u64
     }
 
     #[cold]

@@ -5,9 +5,10 @@
 //! snapshots. Everything that can be decided before a frame arrives is decided here, so that the
 //! passes only look up: VLAN membership, who is flooded to, which flags are set.
 //!
-//! A bond will be one logical [`PortView`] over member ports: [`PortView::logical`] is the step from
-//! member to bond in pass 1 and stays the port itself for a port that is in no bond.
+//! A bond is one logical [`PortView`] over member ports: [`PortView::logical`] is the step from member to
+//! bond in pass 1, [`Snapshot::transmit`] the step from bond to member before pass 4.
 
+use crate::bond::{Admits, Transmit};
 use crate::fdb::Fdb;
 use crate::sync::Arc;
 use crate::verdict::{Egress, FloodClass};
@@ -89,7 +90,9 @@ impl Default for PortFlags {
 pub struct PortView {
     /// The port that carries VLANs, state and addresses: itself, or the bond it is a member of.
     pub logical: PortIndex,
-    /// The bridge it belongs to.
+    /// What it lets in as a member of a bond; of other ports, everything.
+    pub admits: Admits,
+    /// The bridge it belongs to; a member's is its bond's.
     pub bridge: Option<BridgeIndex>,
     /// Disabled to forwarding.
     pub state: PortState,
@@ -124,6 +127,7 @@ impl PortView {
     pub fn new(index: PortIndex) -> Self {
         Self {
             logical: index,
+            admits: Admits::Everything,
             bridge: None,
             state: PortState::Forwarding,
             flags: PortFlags::default(),
@@ -196,6 +200,8 @@ pub struct Snapshot {
     pub generation: Generation,
     ports: Vec<Option<PortView>>,
     bridges: Vec<Option<BridgeView>>,
+    /// By the bond's index; empty without bonds.
+    bonds: Vec<Option<Transmit>>,
 }
 
 impl Snapshot {
@@ -211,6 +217,13 @@ impl Snapshot {
     #[must_use]
     pub fn bridge(&self, index: BridgeIndex) -> Option<&BridgeView> {
         self.bridges.get(index.index())?.as_ref()
+    }
+
+    /// How that port chooses among its members, if it is a bond.
+    #[inline]
+    #[must_use]
+    pub fn transmit(&self, index: PortIndex) -> Option<&Transmit> {
+        self.bonds.get(index.index())?.as_ref()
     }
 
     /// One more than the largest port index.
@@ -242,6 +255,7 @@ pub struct SnapshotBuilder {
     generation: Generation,
     ports: Vec<Option<PortView>>,
     bridges: Vec<Option<BridgeSpec>>,
+    bonds: Vec<Option<Transmit>>,
 }
 
 /// What the builder needs to know of a bridge.
@@ -273,6 +287,12 @@ impl SnapshotBuilder {
         self
     }
 
+    /// Makes a port a bond that sends so.
+    pub fn bond(&mut self, index: PortIndex, transmit: Transmit) -> &mut Self {
+        put(&mut self.bonds, index.index(), transmit);
+        self
+    }
+
     /// Adds or replaces a bridge.
     pub fn bridge(&mut self, index: BridgeIndex, spec: BridgeSpec) -> &mut Self {
         put(&mut self.bridges, index.index(), spec);
@@ -294,6 +314,7 @@ impl SnapshotBuilder {
             generation: self.generation,
             ports: self.ports.clone(),
             bridges,
+            bonds: self.bonds.clone(),
         }
     }
 

@@ -3,6 +3,7 @@
 //! A [`MemPort`] is a port whose wire is the test: what the test puts on it is received, what the switch
 //! sends is taken off it. [`MemSwitch`] is one worker over such ports, driven by hand.
 
+use crate::bond::{Admits, Transmit};
 use crate::counters::{PortCounters, PortTotals};
 use crate::fdb::Fdb;
 use crate::frame::{Frame, FrameBatch, TxList, VnetHdr};
@@ -295,6 +296,7 @@ pub struct MemSwitch {
     snapshot: Arc<Snapshot>,
     views: BTreeMap<PortIndex, PortView>,
     bridges: BTreeMap<BridgeIndex, BridgeSpec>,
+    bonds: BTreeMap<PortIndex, Transmit>,
     ports: BTreeMap<PortIndex, (MemPort, Arc<PortCounters>)>,
     put: BTreeMap<PortIndex, u64>,
     /// Numbers of ports whose index another took over: their copies still count.
@@ -321,6 +323,7 @@ impl MemSwitch {
             snapshot: Arc::default(),
             views: BTreeMap::new(),
             bridges: BTreeMap::new(),
+            bonds: BTreeMap::new(),
             ports: BTreeMap::new(),
             put: BTreeMap::new(),
             replaced: Vec::new(),
@@ -374,6 +377,21 @@ impl MemSwitch {
         wire
     }
 
+    /// Adds a bond, which has no wire, or changes how it sends.
+    pub fn bond(&mut self, number: u16, view: PortView, transmit: Transmit) {
+        self.views.insert(PortIndex(number), view);
+        self.bonds.insert(PortIndex(number), transmit);
+        self.publish();
+    }
+
+    /// Adds a member of a bond.
+    pub fn add_member(&mut self, number: u16, bond: u16, admits: Admits) -> MemPort {
+        let mut view = PortView::new(PortIndex(number));
+        view.logical = PortIndex(bond);
+        view.admits = admits;
+        self.add(number, view)
+    }
+
     /// Changes a port.
     ///
     /// # Panics
@@ -402,6 +420,9 @@ impl MemSwitch {
         let mut builder = SnapshotBuilder::new(self.snapshot.generation.next());
         for (index, view) in &self.views {
             builder.port(*index, view.clone());
+        }
+        for (index, transmit) in &self.bonds {
+            builder.bond(*index, transmit.clone());
         }
         for (index, spec) in &self.bridges {
             builder.bridge(*index, spec.clone());

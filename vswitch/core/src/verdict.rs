@@ -76,6 +76,10 @@ closed_set! {
         ReservedAddress = ("reserved-address", "link-local group address (LACP, LLDP, 802.1X ..): set group_fwd_mask to let it pass"),
         /// VLAN 4095.
         VlanReserved = ("vlan-reserved", "tagged with VLAN 4095, which 802.1Q reserves"),
+        /// From a member of a bond that lets nothing of the kind in.
+        BondInactive = ("bond-inactive", "the bond's member is on standby or does not collect: see bond show"),
+        /// From a member of a bond that leaves such frames to another.
+        BondShare = ("bond-share", "another member of the bond has this frame: the switch beyond floods to all of them"),
         /// `accept_frames` excludes it.
         FrameTypeRefused = ("frame-type-refused", "tagged or untagged frames are not accepted here: see accept_frames of the port"),
         /// Untagged on a port without PVID.
@@ -166,7 +170,7 @@ impl FloodClass {
 /// Where a copy goes and whether it carries the VLAN's tag there.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Egress {
-    /// The logical port: a port, or later a bond that picks a member.
+    /// The logical port: a port, or a bond that has yet to pick a member.
     pub port: PortIndex,
     /// Tagged, or as the bytes came when the bridge does not filter VLANs.
     pub tagged: bool,

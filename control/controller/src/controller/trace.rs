@@ -9,7 +9,7 @@ use vswitch_api::request::Trace;
 use vswitch_api::text::path;
 use vswitch_api::types::{TraceCopy, TraceReply, TraceStep};
 use vswitch_base::{Instant, PortIndex, Tag, Tci, Tpid, Vid};
-use vswitch_core::explain::{Skipped, Step, explain};
+use vswitch_core::explain::{Chosen, Skipped, Step, explain};
 use vswitch_core::fdb::{EntryKind, Learned};
 use vswitch_core::frame::{Frame, VnetHdr};
 use vswitch_core::verdict::{DropReason, FloodClass, Verdict};
@@ -106,6 +106,15 @@ impl Controller {
                         port: name(egress.port),
                         tag,
                     });
+                }
+                Step::By { member, why } => {
+                    let text = match why {
+                        Chosen::Active => "its active member",
+                        Chosen::Turn => "a member in its turn",
+                        Chosen::Hash => "the member of the frame's hash",
+                        Chosen::All => "a copy by each member",
+                    };
+                    add("by", Some(name(*member)), text.to_owned(), None);
                 }
                 Step::Skip { port, why } => {
                     let (text, reason) = match why {

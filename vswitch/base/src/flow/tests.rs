@@ -1,6 +1,7 @@
 //! The flow hash by hand: names, what each policy counts, tags, ICMP errors, and any bytes.
 
 use super::*;
+use crate::ether::HEADER_LEN;
 use crate::vlan::Vid;
 extern crate std;
 use std::string::ToString as _;
