@@ -65,6 +65,11 @@ pub(crate) struct Tcp {
 }
 
 impl Tcp {
+    /// Bytes that arrived.
+    pub(crate) const fn arrived(&self) -> u64 {
+        self.bytes
+    }
+
     /// It got through, and at most one segment in fifty was sent again. A receiver whose queue runs
     /// over for a moment costs far less; a path that spoils or loses one kind of frame costs nearly
     /// all.
@@ -183,6 +188,11 @@ impl Lab {
     /// # Panics
     /// When there is no connection.
     pub(crate) fn tcp(&self, client: &str, server: &str, address: &str) -> Tcp {
+        self.tcp_of(client, server, address, &format!("-n {TCP_BYTES}"))
+    }
+
+    /// As [`Self::tcp`], one stream of what `iperf3` is told: `-t 5`, five seconds.
+    pub(crate) fn tcp_of(&self, client: &str, server: &str, address: &str, amount: &str) -> Tcp {
         let server_line = format!(
             "ip netns exec {} timeout 120 iperf3 -s -1 -p 5201",
             self.ns(server)
@@ -194,7 +204,7 @@ impl Lab {
             .spawn()
             .expect("iperf3");
         let line = format!(
-            "ip netns exec {} timeout 120 iperf3 -J -c {address} -p 5201 -n {TCP_BYTES}",
+            "ip netns exec {} timeout 120 iperf3 -J -c {address} -p 5201 {amount}",
             self.ns(client)
         );
         let before = self.tcp_counts(client);

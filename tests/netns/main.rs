@@ -2,6 +2,7 @@
 //!
 //! Needs root, iproute2, ping, iperf3, nftables, python3 and tcpdump; a machine without them fails loudly.
 
+mod bonds;
 mod checksums;
 mod lab;
 mod node;

@@ -10,6 +10,7 @@
 //! G-01, G-06..G-08. What a device can really do (exists, is free, takes the MTU) is not known
 //! here: the controller asks that of its facts.
 
+pub mod bond;
 pub mod check;
 pub mod edit;
 pub mod file;
@@ -23,12 +24,13 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
+pub use bond::BondConfig;
 pub use check::{ConfigError, check, check_name};
 pub use edit::{edit, guard_protected};
 pub use membership::Membership;
 pub use values::{
-    AcceptFrames, Ageing, BpduPolicy, Cidr, Mac, PollMode, PortKind, StaticKind, StpState,
-    Timespan, ValueError, Workers,
+    AcceptFrames, Ageing, BondMode, BpduPolicy, Cidr, HashPolicy, Mac, PollMode, PortKind,
+    PrimaryReselect, StaticKind, StpState, Timespan, ValueError, Workers,
 };
 pub use vlans::{VID_MAX, VID_MIN, VlanParseError, VlanRange, VlanSet};
 
@@ -55,6 +57,9 @@ pub struct Config {
     /// `[bridge.NAME]`.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub bridge: BTreeMap<String, BridgeConfig>,
+    /// `[bond.NAME]`: how ports are bundled.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub bond: BTreeMap<String, BondConfig>,
     /// `[port.NAME]`.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub port: BTreeMap<String, PortConfig>,
@@ -119,7 +124,7 @@ pub struct BridgeConfig {
     pub group_fwd_mask: u16,
     /// Whether frames and bytes are counted per VLAN (V-17).
     pub vlan_stats: bool,
-    /// The port towards the outside: a `[port.NAME]` of kind `nic`, which need not say `bridge`.
+    /// The port towards the outside: a bond, or a `[port.NAME]` of kind `nic`; neither need say `bridge`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub uplink: Option<String>,
     /// VLANs of the uplink. `default_pvid`, where it is listed, is the uplink's PVID and

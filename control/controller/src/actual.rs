@@ -94,6 +94,7 @@ pub const fn kind_name(kind: &OpenKind) -> &'static str {
         OpenKind::Nic { .. } => "nic",
         OpenKind::Tap { .. } => "tap",
         OpenKind::Host => "host",
+        OpenKind::Bond => "bond",
         OpenKind::Mem => "mem",
     }
 }

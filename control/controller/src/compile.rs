@@ -10,14 +10,15 @@
 //! A port that cannot work for a reason the machine shows (its device belongs to a kernel bridge) is
 //! still compiled, with the reason in [`Compiled::blocked`]: at start the others must come up.
 
+use crate::bond::Bond;
 use crate::effect::{DeviceSettings, OpenKind, OpenSpec};
 use crate::facts::Facts;
 use crate::registry::{OutOfIndices, Registry, derived_mac};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use vswitch_api::config::{
-    self, Ageing, BpduPolicy, BridgeConfig, Config, ConfigError, HostConfig, Mac, Membership,
-    PortConfig, PortKind, StaticKind, StpState,
+    self, Ageing, BondConfig, BpduPolicy, BridgeConfig, Config, ConfigError, HostConfig, Mac,
+    Membership, PortConfig, PortKind, StaticKind, StpState,
 };
 use vswitch_api::text::path;
 use vswitch_base::{BridgeIndex, Generation, MacAddr, PortIndex, Vid, VidSet};
@@ -37,6 +38,8 @@ pub struct Compiled {
     pub ports: BTreeMap<String, WantedPort>,
     /// Names of ports by index.
     pub names: BTreeMap<PortIndex, String>,
+    /// Bonds by name; their members are among the ports, and so are they.
+    pub bonds: BTreeMap<String, WantedBond>,
     /// Ports that cannot work as the machine is now, with the reason.
     pub blocked: BTreeMap<String, ConfigError>,
 }
@@ -69,6 +72,15 @@ pub struct WantedPort {
     pub enabled: bool,
     /// VLANs that are counted, when they are.
     pub counted_vlans: Option<VidSet>,
+}
+
+/// One bond.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct WantedBond {
+    /// How it works.
+    pub config: BondConfig,
+    /// Names and indices of its members, in the order of the configuration.
+    pub members: Vec<(String, PortIndex)>,
 }
 
 /// An address that does not age.
@@ -122,24 +134,26 @@ pub fn compile(
             Err(full) => found.push(no_index("bridge", name, full)),
         }
     }
-    let names = config
-        .port
-        .keys()
-        .map(|n| ("port", n))
-        .chain(config.host.keys().map(|n| ("host", n)));
-    for (kind, name) in names {
+    let hosts = config.host.keys().map(|n| ("host", n.as_str()));
+    // Bonds first: their members' views lead to them.
+    let (bonds, ports): (Vec<_>, Vec<_>) = (config.port_names().into_iter().map(|n| ("port", n)))
+        .partition(|(_, name)| config.bond.contains_key(*name));
+    for (kind, name) in bonds.into_iter().chain(ports).chain(hosts) {
         match registry.reserve_port(name) {
             Ok(index) => {
                 if let Some(port) = wanted_port(config, name, index, &compiled, facts) {
                     compiled
                         .blocked
                         .extend(blocked(kind, name, &port.spec, facts));
-                    compiled.names.insert(index, name.clone());
-                    compiled.ports.insert(name.clone(), port);
+                    compiled.names.insert(index, name.to_owned());
+                    compiled.ports.insert(name.to_owned(), port);
                 }
             }
             Err(full) => found.push(no_index(kind, name, full)),
         }
+    }
+    for (name, bond) in &config.bond {
+        compiled.bonds.extend(wanted_bond(name, bond, &compiled));
     }
     if found.is_empty() {
         Ok(compiled)
@@ -172,9 +186,10 @@ pub fn errors(config: &Config, facts: &Facts) -> Vec<ConfigError> {
 /// Ports that cannot work as the machine is now, with the reason. The configuration has no errors.
 #[must_use]
 pub fn forbidden(config: &Config, facts: &Facts) -> BTreeMap<String, ConfigError> {
-    let ports = config.port.iter().filter_map(|(name, port)| {
+    let ports = config.port_names().into_iter().filter_map(|name| {
         let bridge = config.bridge.get(config.bridge_of(name)?)?;
-        blocked("port", name, &port_spec(name, port, bridge, facts), facts)
+        let spec = port_spec(name, &*config.port_of(name)?, bridge, facts);
+        blocked("port", name, &spec, facts)
     });
     let hosts = config.host.iter().filter_map(|(name, host)| {
         let bridge = config.bridge.get(&host.bridge)?;
@@ -188,6 +203,21 @@ fn no_index(kind: &str, name: &str, full: OutOfIndices) -> ConfigError {
     let message = format!("a daemon has {} of these at most", full.limit);
     ConfigError::new(path(&[kind, name]), message)
         .hint("remove some; numbers of removed ones are free again a moment later")
+}
+
+fn wanted_bond(
+    name: &str,
+    config: &BondConfig,
+    compiled: &Compiled,
+) -> Option<(String, WantedBond)> {
+    compiled.ports.get(name)?;
+    let members = config.members.iter();
+    let members = members.filter_map(|name| Some((name.clone(), compiled.ports.get(name)?.index)));
+    let bond = WantedBond {
+        config: config.clone(),
+        members: members.collect(),
+    };
+    Some((name.to_owned(), bond))
 }
 
 fn compiled_bridge(
@@ -244,15 +274,27 @@ fn wanted_port(
     let bridge_name = config.bridge_of(name)?;
     let bridge = config.bridge.get(bridge_name)?;
     let at = compiled.bridges.get(bridge_name)?;
-    let membership = config.membership_of(name)?;
     let mut view = PortView::new(index);
     view.bridge = Some(at.index);
     view.group_fwd_mask = bridge.group_fwd_mask;
-    set_vlans(&mut view, &membership);
-    let (spec, enabled) = match (config.port.get(name), config.host.get(name)) {
+    // A member is in no VLAN: its bond is.
+    if config.bond_of(name).is_none() {
+        set_vlans(&mut view, &config.membership_of(name)?);
+    }
+    let (spec, enabled) = match (config.port_of(name), config.host.get(name)) {
         (Some(port), _) => {
-            set_port_view(&mut view, port);
-            (port_spec(name, port, bridge, facts), port.enabled)
+            let mut spec = port_spec(name, &port, bridge, facts);
+            match config
+                .bond_of(name)
+                .and_then(|bond| compiled.ports.get(bond))
+            {
+                Some(bond) => {
+                    view.logical = bond.index;
+                    spec.device.mtu = bond.spec.device.mtu;
+                }
+                None => set_port_view(&mut view, &port),
+            }
+            (spec, port.enabled)
         }
         (None, Some(host)) => {
             view.flags.host = true;
@@ -262,7 +304,13 @@ fn wanted_port(
         (None, None) => return None,
     };
     view.mtu = spec.device.mtu;
-    let counted_vlans = bridge.vlan_stats.then(|| view.vlans.clone());
+    // What passes a bond is counted at its members.
+    let bond = config
+        .bond_of(name)
+        .and_then(|bond| compiled.ports.get(bond));
+    let vlans = bond.map_or(&view, |bond| &bond.view).vlans.clone();
+    let counts = bridge.vlan_stats && spec.kind != OpenKind::Bond;
+    let counted_vlans = counts.then_some(vlans);
     Some(WantedPort {
         index,
         bridge: bridge_name.to_owned(),
@@ -292,7 +340,7 @@ fn set_vlans(view: &mut PortView, table: &Membership) {
 }
 
 fn set_port_view(view: &mut PortView, port: &PortConfig) {
-    let nic = port.kind == PortKind::Nic;
+    let nic = matches!(port.kind, PortKind::Nic | PortKind::Bond);
     view.state = match port.state {
         _ if !port.enabled => PortState::Disabled,
         StpState::Forwarding => PortState::Forwarding,
@@ -346,6 +394,7 @@ fn port_spec(name: &str, port: &PortConfig, bridge: &BridgeConfig, facts: &Facts
             owner: port.owner,
             group: port.group,
         },
+        PortKind::Bond => OpenKind::Bond,
         PortKind::Mem => OpenKind::Mem,
     };
     let device = DeviceSettings {
@@ -444,15 +493,17 @@ pub fn blocked(
                 format!("give this {kind} another name, or remove it: ip link del dev {device}"),
             )
         }
-        OpenKind::Tap { .. } | OpenKind::Mem => None,
+        OpenKind::Tap { .. } | OpenKind::Bond | OpenKind::Mem => None,
     }
 }
 
 impl Compiled {
-    /// The snapshot of the ports for which `run` answers; the others are not part of it.
+    /// The snapshot of the ports for which `run` answers; the others are not part of it. `bonds` are those of
+    /// this configuration, with the links of their members as they are.
     pub fn snapshot(
         &self,
         generation: Generation,
+        bonds: &BTreeMap<String, Bond>,
         run: impl Fn(&str, &WantedPort) -> Option<PortRun>,
     ) -> Snapshot {
         let mut builder = SnapshotBuilder::new(generation);
@@ -465,6 +516,12 @@ impl Compiled {
             view.epoch = run.epoch;
             if !run.running {
                 view.state = PortState::Disabled;
+            }
+            if let Some(bond) = bonds.get(name) {
+                builder.bond(port.index, bond.transmit().clone());
+            }
+            if let Some(admits) = bonds.values().find_map(|bond| bond.admits(port.index)) {
+                view.admits = admits;
             }
             builder.port(port.index, view);
         }

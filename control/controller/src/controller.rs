@@ -19,6 +19,7 @@
 //! One owner, the control thread; nothing here blocks or reads a clock.
 
 mod addresses;
+mod bonds;
 mod health;
 mod jobs;
 mod links;
@@ -31,6 +32,7 @@ mod streams;
 mod trace;
 
 use crate::actual::Actual;
+use crate::bond::Bond;
 use crate::compile::{Compiled, PortRun, WantedPort, compile};
 use crate::effect::{AttachedState, Effect, EffectId, FoundState};
 use crate::events::{EventLog, Note};
@@ -165,6 +167,8 @@ pub struct Controller {
     actual: Actual,
     /// Open ports that snapshots leave out because they are about to be closed.
     leaving: BTreeSet<String>,
+    /// Those of `view`.
+    bonds: BTreeMap<String, Bond>,
     status: BTreeMap<String, PortStatus>,
     found: BTreeMap<String, FoundState>,
 
@@ -233,6 +237,7 @@ impl Controller {
             view: Arc::default(),
             actual: Actual::default(),
             leaving: BTreeSet::new(),
+            bonds: BTreeMap::new(),
             status: BTreeMap::new(),
             found: BTreeMap::new(),
             snapshot: Arc::default(),
@@ -290,7 +295,13 @@ impl Controller {
         let ticks = self.addresses.next_tick(self.streams.watches_addresses());
         let again = [self.save_again.deadline(), self.set_again.deadline()];
         let again = again.into_iter().flatten();
-        retries.chain(stall).chain(again).chain(ticks).min()
+        let bonds = self.bonds.values().filter_map(Bond::poll_timeout);
+        retries
+            .chain(bonds)
+            .chain(stall)
+            .chain(again)
+            .chain(ticks)
+            .min()
     }
 
     /// A network device appeared, changed or went.
@@ -440,10 +451,13 @@ impl Controller {
 
     /// Publishes the present view of the attached ports.
     fn publish(&mut self, now: Instant) {
+        self.follow_bonds(now);
         self.publish_due = false;
         let generation = self.snapshot.generation.next();
         let view = Arc::clone(&self.view);
-        let snapshot = Arc::new(view.snapshot(generation, |name, port| self.run_of(name, port)));
+        let snapshot = Arc::new(view.snapshot(generation, &self.bonds, |name, port| {
+            self.run_of(name, port)
+        }));
         self.snapshot = Arc::clone(&snapshot);
         self.published_at = now;
         self.send(Effect::Publish(snapshot), false);
@@ -462,7 +476,10 @@ impl Controller {
         let epoch = self.registry.epoch(port.index);
         Some(PortRun {
             epoch,
-            running: !shut && open.failed.is_none() && self.is_running(open),
+            running: !shut
+                && open.failed.is_none()
+                && self.is_running(open)
+                && self.bonds.get(name).is_none_or(Bond::carries),
         })
     }
 

@@ -165,18 +165,20 @@ pub enum OpenKind {
     },
     /// A TAP of the node itself.
     Host,
+    /// No device: several ports that are one. Opening and attaching it does nothing.
+    Bond,
     /// Memory only.
     Mem,
 }
 
 impl OpenSpec {
-    /// The kernel's name of the device; `None` for memory.
+    /// The kernel's name of the device; `None` for memory and bonds.
     #[must_use]
     pub fn device_name(&self) -> Option<&str> {
         match &self.kind {
             OpenKind::Nic { device, .. } => Some(device),
             OpenKind::Tap { .. } | OpenKind::Host => Some(&self.name),
-            OpenKind::Mem => None,
+            OpenKind::Bond | OpenKind::Mem => None,
         }
     }
 
@@ -185,7 +187,7 @@ impl OpenSpec {
     pub fn netns(&self) -> Option<&str> {
         match &self.kind {
             OpenKind::Tap { netns, .. } => netns.as_deref(),
-            OpenKind::Nic { .. } | OpenKind::Host | OpenKind::Mem => None,
+            OpenKind::Nic { .. } | OpenKind::Host | OpenKind::Bond | OpenKind::Mem => None,
         }
     }
 
@@ -273,7 +275,7 @@ pub struct FoundState(pub String);
 /// What is known of a device after it was opened.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct PortFacts {
-    /// Its index in the kernel; `None` for memory.
+    /// Its index in the kernel; `None` for memory and bonds.
     pub ifindex: Option<u32>,
     /// Its address.
     pub mac: Option<MacAddr>,
@@ -301,7 +303,7 @@ pub struct AttachedState {
 pub struct AttachedPort {
     /// The operator's name.
     pub name: String,
-    /// `nic`, `tap`, `host` or `mem`.
+    /// `nic`, `tap`, `host`, `bond` or `mem`.
     pub kind: String,
     /// The device's name, where there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -12,6 +12,7 @@
 //! | [`effect`] | side effects as data: the contract with the daemon |
 //! | [`compile`] | configuration → ports, bridges, snapshots |
 //! | [`delta`], [`actual`] | what is open; the order of effects that leads to the target |
+//! | [`bond`] | whose link of a bond is good, who is active |
 //! | [`registry`] | indices, epochs and address tables that outlive a configuration |
 //! | [`plan`] | what a request changes and what that costs |
 //! | [`facts`] | network devices as observed |
@@ -23,6 +24,7 @@
 #![forbid(unsafe_code)]
 
 pub mod actual;
+pub mod bond;
 pub mod compile;
 pub mod controller;
 pub mod delta;

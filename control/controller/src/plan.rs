@@ -25,7 +25,7 @@ const REOPENS: [&str; 8] = [
 pub fn changes(old: &Config, new: &Config) -> Vec<Change> {
     let (old, new) = (tree(old), tree(new));
     let mut changes = Vec::new();
-    for table in ["daemon", "bridge", "port", "host"] {
+    for table in ["daemon", "bridge", "bond", "port", "host"] {
         let (before, after) = (table_of(&old, table), table_of(&new, table));
         if table == "daemon" {
             options(&path(&[table]), table, &before, &after, &mut changes);

@@ -17,6 +17,7 @@ use vswitch_api::config::{Config, tree};
 use vswitch_api::types::{Event, HealthReply, Port, State, WatchReply};
 use vswitch_api::{ApiError, Request};
 use vswitch_base::{Duration, Generation, Instant, MacAddr, PortIndex, Vid};
+use vswitch_core::bond::Transmit;
 use vswitch_core::counters::PortTotals;
 use vswitch_core::snapshot::Snapshot;
 
@@ -232,6 +233,13 @@ impl Rig {
                 for (index, _) in snapshot.ports() {
                     let attached = self.open.get(&index).is_some_and(|device| device.attached);
                     assert!(attached, "the snapshot names {index:?}, which cannot send");
+                    let members = snapshot.transmit(index).map(senders);
+                    let mut members = members.unwrap_or_default().into_iter();
+                    let known = |m| snapshot.port(m).is_some_and(|p| p.logical == index);
+                    assert!(
+                        members.all(known),
+                        "{index:?} sends by whom it does not have"
+                    );
                 }
             }
             Effect::DetachPort { index } => {
@@ -450,6 +458,17 @@ impl Rig {
     /// The effects since the last call, in short.
     pub(crate) fn take_log(&mut self) -> Vec<String> {
         std::mem::take(&mut self.log)
+    }
+}
+
+/// The members by which a bond may send.
+pub(crate) fn senders(transmit: &Transmit) -> Vec<PortIndex> {
+    match transmit {
+        Transmit::Nobody => Vec::new(),
+        Transmit::One(member) => vec![*member],
+        Transmit::Turns(turns) => [&turns.members[..], &[turns.groups]].concat(),
+        Transmit::Hashed(hashed) => hashed.table.to_vec(),
+        Transmit::Copies(members) => members.to_vec(),
     }
 }
 

@@ -102,7 +102,7 @@ const TOOLS: [&str; 9] = [
     "tcpdump",
 ];
 
-const NO_BONDS: &str = "this version of the switch has no bonds yet";
+const BONDS: &str = "a bond is a table of the configuration: [bond.NAME] with mode and members, then config apply; what it does is in: port show NAME; LACP is not in this version";
 const NO_FLOWS: &str = "the switch has no flow table: it learns addresses; see fdb show and trace";
 const NO_STP: &str = "the switch takes no part in spanning tree; port set PORT bpdu=… says what happens to its frames";
 
@@ -120,7 +120,7 @@ fn meaning(words: &[&str]) -> Option<Meaning> {
     }
     match *words.first()? {
         "bond" | "add-bond" | "bond/show" | "bond/list" | "lacp" | "lacp/show"
-        | "add-bond-iface" => Some(Meaning::No(NO_BONDS)),
+        | "add-bond-iface" => Some(Meaning::No(BONDS)),
         "add-flow" | "dump-flows" | "del-flows" | "dpctl/dump-flows" | "mod-flows" => {
             Some(Meaning::No(NO_FLOWS))
         }

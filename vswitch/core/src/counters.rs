@@ -280,6 +280,22 @@ impl Default for PortTotals {
 }
 
 impl PortTotals {
+    /// Adds another port's numbers.
+    pub fn add(&mut self, other: &Self) {
+        self.frames_in += other.frames_in;
+        self.bytes_in += other.bytes_in;
+        self.frames_forwarded += other.frames_forwarded;
+        self.copies_from += other.copies_from;
+        self.copies_to += other.copies_to;
+        self.frames_out += other.frames_out;
+        self.bytes_out += other.bytes_out;
+        self.finished += other.finished;
+        let drops = self.drops.iter_mut().zip(other.drops);
+        drops.for_each(|(sum, more)| *sum += more);
+        let punts = self.punts.iter_mut().zip(other.punts);
+        punts.for_each(|(sum, more)| *sum += more);
+    }
+
     /// Dropped on the way in.
     #[must_use]
     pub fn ingress_drops(&self) -> u64 {

@@ -205,6 +205,19 @@ impl Keeper {
             };
             return Ok((facts, handles, Vec::new()));
         }
+        if spec.kind == OpenKind::Bond {
+            let handles = Handles {
+                rx: Vec::new(),
+                tx: Vec::new(),
+                wire: None,
+            };
+            let facts = PortFacts {
+                mtu: spec.device.mtu.into(),
+                running: true,
+                ..PortFacts::default()
+            };
+            return Ok((facts, handles, Vec::new()));
+        }
         let mut netns = None;
         let opened = match &spec.kind {
             OpenKind::Nic { device, ring_slots } => {
@@ -237,7 +250,7 @@ impl Keeper {
                 tap.netns = place.as_deref().map(open_netns).transpose()?;
                 open_tap(&tap)
             }
-            OpenKind::Host | OpenKind::Mem => open_tap(&self.tap_spec(spec)),
+            OpenKind::Host | OpenKind::Bond | OpenKind::Mem => open_tap(&self.tap_spec(spec)),
         };
         let OpenedPort {
             rx,

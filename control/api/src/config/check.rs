@@ -3,10 +3,11 @@
 //!
 //! Guarantees: all errors are reported, not only the first; each names the path of the value
 //! that an operator would change, what is wrong, and (`hint`) what to do; the order is that of
-//! the configuration (daemon, bridges, ports, hosts). Pure; any thread.
+//! the configuration (daemon, bridges, bonds, ports, hosts). Pure; any thread.
 //! Implements features.md S-20..S-22, B-09, V-03, V-10, F-03..F-08, interfaces.md §6.
 //! Not here: whether a device exists, is free, or can do what is asked (the controller's facts).
 
+mod bonds;
 mod names;
 mod objects;
 
@@ -74,7 +75,7 @@ pub fn check(config: &Config) -> Vec<ConfigError> {
     let mut found = Found::default();
     for (kind, count, most) in [
         ("bridge", config.bridge.len(), BRIDGES_MAX),
-        ("port", config.port.len() + config.host.len(), PORTS_MAX),
+        ("port", config.port_count(), PORTS_MAX),
     ] {
         if count > most {
             let hint = format!("a daemon has at most {most}, host ports counted as ports");
@@ -88,6 +89,9 @@ pub fn check(config: &Config) -> Vec<ConfigError> {
     names::objects(config, &mut found);
     for (name, bridge) in &config.bridge {
         objects::bridge(config, name, bridge, &mut found);
+    }
+    for (name, bond) in &config.bond {
+        bonds::bond(config, name, bond, &mut found);
     }
     for (name, port) in &config.port {
         objects::port(config, name, port, &mut found);

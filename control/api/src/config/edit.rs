@@ -62,7 +62,8 @@ pub fn guard_protected(old: &Config, new: &Config) -> Result<(), ApiError> {
             return refuse("bridge", name, name);
         }
         if let Some(uplink) = &bridge.uplink
-            && old.port.get(uplink) != new.port.get(uplink)
+            && (old.port.get(uplink) != new.port.get(uplink)
+                || old.bond.get(uplink) != new.bond.get(uplink))
         {
             return refuse("port", uplink, name);
         }
@@ -179,6 +180,7 @@ fn del_bridge(config: &mut Config, del: &DelBridge) -> Result<(), ApiError> {
     }
     for user in users {
         config.port.remove(&user);
+        config.bond.remove(&user);
         if config
             .host
             .get(&user)

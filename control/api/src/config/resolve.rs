@@ -4,6 +4,8 @@
 //! Works on any configuration, also on one that `config::check` refuses: what contradicts
 //! itself resolves to something, never to a panic. Pure; any thread.
 
+use std::borrow::Cow;
+
 use super::{Config, HostConfig, Membership, PortConfig, VlanRange, VlanSet};
 
 impl Config {
@@ -16,13 +18,21 @@ impl Config {
         found.map(|(name, _)| name.as_str())
     }
 
-    /// The bridge of a port or host port: what it says, or the bridge it is the uplink of.
+    /// The bridge of a port or host port: what it says, or the bridge it is the uplink of; a member's is its
+    /// bond's.
     pub fn bridge_of(&self, name: &str) -> Option<&str> {
-        match (self.port.get(name), self.host.get(name)) {
-            (Some(port), _) => port.bridge.as_deref().or_else(|| self.uplink_of(name)),
-            (None, Some(host)) => Some(host.bridge.as_str()),
-            (None, None) => None,
+        if let Some(host) = self.host.get(name) {
+            return Some(host.bridge.as_str());
         }
+        if let Some(bond) = self.bond_of(name).filter(|bond| *bond != name) {
+            return self.bridge_of_port(bond);
+        }
+        self.bridge_of_port(name)
+    }
+
+    fn bridge_of_port(&self, name: &str) -> Option<&str> {
+        let said = self.port.get(name).and_then(|port| port.bridge.as_deref());
+        said.or_else(|| self.uplink_of(name))
     }
 
     /// Names of the ports and host ports on `bridge`, ascending within each kind.
@@ -39,10 +49,13 @@ impl Config {
                 None => uplink == Some(name.as_str()),
             });
         let hosts = self.host.iter().filter(|(_, host)| host.bridge == bridge);
-        ports
-            .map(|(name, _)| name.as_str())
-            .chain(hosts.map(|(name, _)| name.as_str()))
-            .collect()
+        // A bond without a table of its own.
+        let bond =
+            uplink.filter(|name| self.bond.contains_key(*name) && !self.port.contains_key(*name));
+        let mut names: Vec<&str> = ports.map(|(name, _)| name.as_str()).chain(bond).collect();
+        names.sort_unstable();
+        names.extend(hosts.map(|(name, _)| name.as_str()));
+        names
     }
 
     /// The PVID that a port of `bridge` has when it says nothing; `None` for 0 or no bridge.
@@ -54,7 +67,7 @@ impl Config {
     /// The VLAN membership of a port or host port; `None` if there is none of that name.
     pub fn membership_of(&self, name: &str) -> Option<Membership> {
         let default = self.default_pvid(self.bridge_of(name));
-        if let Some(port) = self.port.get(name) {
+        if let Some(port) = self.port_of(name) {
             let uplink = self
                 .uplink_of(name)
                 .and_then(|bridge| self.bridge.get(bridge));
@@ -78,6 +91,11 @@ impl Config {
     pub fn set_membership(&mut self, name: &str, table: &Membership) -> bool {
         let default = self.default_pvid(self.bridge_of(name));
         let uplink = self.uplink_of(name).map(str::to_owned);
+        if self.bond.contains_key(name) && !self.port.contains_key(name) {
+            // What is said of a bond's VLANs needs a table; where nothing is, it stays as good as none.
+            let bond = self.port_of(name).map(Cow::into_owned);
+            self.port.extend(bond.map(|bond| (name.to_owned(), bond)));
+        }
         if let Some(port) = self.port.get_mut(name) {
             if let Some(bridge) = uplink.and_then(|bridge| self.bridge.get_mut(&bridge))
                 && !bridge.vlans.is_empty()

@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use super::check::ERRORS_MAX;
-use super::{BridgeConfig, Config, ConfigError, HostConfig, PortConfig};
+use super::{BondConfig, BridgeConfig, Config, ConfigError, HostConfig, PortConfig};
 use crate::text::{excerpt, list, nearest, push_segment};
 
 /// How the message of an unknown key or table begins: there the key is wrong, not the value.
@@ -42,6 +42,15 @@ pub fn bridge(name: &str, fields: &Value) -> Result<BridgeConfig, Vec<ConfigErro
 /// Every unknown key and value of a wrong type, and a missing `kind`.
 pub fn port(name: &str, fields: &Value) -> Result<PortConfig, Vec<ConfigError>> {
     one("port", name, fields)
+}
+
+/// Reads the fields of `[bond.NAME]`; `null` is the empty table.
+///
+/// # Errors
+///
+/// Every unknown key and value of a wrong type.
+pub fn bond(name: &str, fields: &Value) -> Result<BondConfig, Vec<ConfigError>> {
+    one("bond", name, fields)
 }
 
 /// Reads the fields of `[host.NAME]`; `null` is the empty table.
@@ -103,9 +112,10 @@ impl Reader {
                 "daemon" => config.daemon = self.fields("daemon", value),
                 "bridge" => config.bridge = self.named("bridge", value),
                 "port" => config.port = self.named("port", value),
+                "bond" => config.bond = self.named("bond", value),
                 "host" => config.host = self.named("host", value),
                 other => {
-                    let known = ["bridge", "daemon", "host", "port"];
+                    let known = ["bond", "bridge", "daemon", "host", "port"];
                     let mut path = String::new();
                     push_segment(&mut path, other);
                     self.push(

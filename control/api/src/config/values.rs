@@ -398,8 +398,57 @@ choice! {
         /// A TAP that the daemon makes: for virtual machines, or moved into a namespace.
         #[default]
         Tap = "tap",
+        /// Several ports that are one: `[bond.NAME]` says which and how.
+        Bond = "bond",
         /// Memory only, for tests; refused unless the daemon was started for it.
         Mem = "mem",
+    }
+}
+
+choice! {
+    /// What a frame's member depends on, by the kernel's names (`xmit_hash_policy` of bonding.txt).
+    HashPolicy {
+        /// Both addresses and the EtherType.
+        #[default]
+        Layer2 = "layer2",
+        /// IP addresses as well.
+        Layer23 = "layer2+3",
+        /// IP addresses and ports.
+        Layer34 = "layer3+4",
+        /// As `layer2+3`, of the innermost packet of a tunnel.
+        Encap23 = "encap2+3",
+        /// As `layer3+4`, of the innermost packet of a tunnel.
+        Encap34 = "encap3+4",
+        /// The VLAN and the source address: a station's frames all leave by one member.
+        VlanSrcmac = "vlan+srcmac",
+    }
+}
+
+choice! {
+    /// When a preferred member that can be used again becomes active (`primary_reselect`).
+    PrimaryReselect {
+        /// At once.
+        #[default]
+        Always = "always",
+        /// When it is faster than the active one.
+        Better = "better",
+        /// When the active one fails.
+        Failure = "failure",
+    }
+}
+
+choice! {
+    /// How a bond shares traffic among its members (`mode` of bonding.txt).
+    BondMode {
+        /// Frames in turn.
+        #[default]
+        BalanceRr = "balance-rr",
+        /// One member at a time.
+        ActiveBackup = "active-backup",
+        /// By hash.
+        BalanceXor = "balance-xor",
+        /// Every frame by every member.
+        Broadcast = "broadcast",
     }
 }
 

@@ -101,7 +101,7 @@ pub struct Port {
     /// The bond it is a member of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bond: Option<String>,
-    /// `nic`, `tap`, `host` or `mem`.
+    /// `nic`, `tap`, `host`, `bond` or `mem`.
     pub kind: String,
     /// Whether it is its bridge's uplink.
     pub uplink: bool,

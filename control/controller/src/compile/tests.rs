@@ -4,6 +4,7 @@ use super::*;
 use crate::facts::Link;
 use crate::testing::{config, nic};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 
 fn compiled(value: Value) -> Compiled {
     let facts = Facts::new(1, true);
@@ -297,7 +298,7 @@ fn only_ports_that_take_part_are_in_the_snapshot() {
         "b": {"kind": "tap", "bridge": "br0"},
         "c": {"kind": "tap", "bridge": "br0"},
     }}));
-    let snapshot = all.snapshot(Generation(3), |name, _| match name {
+    let snapshot = all.snapshot(Generation(3), &BTreeMap::new(), |name, _| match name {
         "a" => Some(PortRun {
             epoch: 7,
             running: true,

@@ -62,6 +62,7 @@ pub(super) struct Job {
 impl Controller {
     /// Goes on with what there is to do, as far as it can without waiting.
     pub(super) fn advance(&mut self, now: Instant) {
+        self.publish_due |= self.follow_bonds(now);
         loop {
             if self.job.is_none() && !self.begin(now) {
                 return;

@@ -117,6 +117,8 @@ impl Controller {
             {
                 self.host_moved(&name, now);
             }
+            // First: what the port's state says of its bond is then right.
+            self.publish_due |= self.follow_bonds(now);
             self.refresh_status(&name, now);
         }
         // A device of that name is new, or free again.
@@ -348,6 +350,14 @@ impl Controller {
         if let Some(shut) = &status.shut {
             return ("down", Some(shut.clone()));
         }
+        if self.committed.bonds.contains_key(name) {
+            return match self.bonds.get(name) {
+                Some(bond) if bond.carries() => ("up", None),
+                Some(bond) => ("lower-down", Some(bond.why_down())),
+                // Attached, and its members not yet looked at.
+                None => ("absent", None),
+            };
+        }
         let link = open
             .facts
             .ifindex
@@ -374,6 +384,7 @@ impl Controller {
         let renamed = link.filter(|link| Some(link.name.as_str()) != open.spec.device_name());
         let reason = renamed
             .map(|link| format!("the device is called \"{}\" now", link.name))
+            .or_else(|| self.part_in_bond(name))
             .or_else(|| status.partner.as_ref().map(|(partner, _)| partner.clone()));
         ("up", reason)
     }

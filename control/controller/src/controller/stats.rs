@@ -27,7 +27,11 @@ impl Controller {
             .iter()
             .filter(|(name, _)| port.is_none_or(|p| p == *name));
         let ports = rows.map(|(name, wanted)| {
-            let totals = self.counters.totals(wanted.index);
+            let mut totals = self.counters.totals(wanted.index);
+            let bond = self.committed.bonds.get(name);
+            for (_, member) in bond.map_or(&[][..], |bond| &bond.members) {
+                totals.add(&self.counters.totals(*member));
+            }
             let drops = DropReason::ALL
                 .iter()
                 .filter(|reason| totals.drops[reason.index()] > 0)
@@ -100,7 +104,10 @@ impl Controller {
         let mut rows: BTreeMap<(&str, Vid, Option<&str>), VlanTotals> = BTreeMap::new();
         for (name, port) in &self.committed.ports {
             let other_bridge = stats.bridge.as_ref().is_some_and(|b| *b != port.bridge);
-            if other_bridge || stats.port.as_ref().is_some_and(|p| p != name) {
+            // What passes a member passes its bond.
+            let shown = self.config.bond_of(name).unwrap_or(name);
+            let asked = |port: &String| port == name || port == shown;
+            if other_bridge || !stats.port.as_ref().is_none_or(asked) {
                 continue;
             }
             let counted = port.counted_vlans.iter().flat_map(VidSet::iter);
@@ -108,14 +115,14 @@ impl Controller {
                 let Some(totals) = self.counters.vlan(port.index, vid) else {
                     continue;
                 };
-                if stats.port.is_none() {
-                    let sum = rows.entry((&port.bridge, vid, None)).or_default();
+                let all = stats.port.is_none().then_some(None);
+                for of in all.into_iter().chain([Some(shown)]) {
+                    let sum = rows.entry((&port.bridge, vid, of)).or_default();
                     sum.frames_in += totals.frames_in;
                     sum.bytes_in += totals.bytes_in;
                     sum.frames_out += totals.frames_out;
                     sum.bytes_out += totals.bytes_out;
                 }
-                rows.insert((&port.bridge, vid, Some(name)), totals);
             }
         }
         let row =

@@ -28,11 +28,8 @@ impl Controller {
             ));
         }
         let ports = || {
-            self.config
-                .port
-                .keys()
-                .chain(self.config.host.keys())
-                .map(String::as_str)
+            let ports = self.config.port_names().into_iter();
+            ports.chain(self.config.host.keys().map(String::as_str))
         };
         match port.filter(|name| !ports().any(|known| known == *name)) {
             Some(name) => Err(ApiError::not_found("port", name, ports())),
@@ -134,7 +131,7 @@ impl Controller {
         Port {
             name: name.to_owned(),
             bridge: Some(wanted.bridge.clone()),
-            bond: None,
+            bond: self.config.bond_of(name).map(str::to_owned),
             kind: crate::actual::kind_name(&wanted.spec.kind).to_owned(),
             uplink: self.config.uplink_of(name).is_some(),
             netdev: link

@@ -81,7 +81,7 @@ fn foreign_phrases_are_understood() {
         told("tcpdump -i p").as_deref(),
         Some("use: vswctl capture p")
     );
-    assert_eq!(told("add-bond br0 b p1 p2").as_deref(), Some(NO_BONDS));
+    assert_eq!(told("add-bond br0 b p1 p2").as_deref(), Some(BONDS));
     assert_eq!(told("showstp br0").as_deref(), Some(NO_STP));
     assert_eq!(told("statsu"), None);
 }

@@ -58,6 +58,7 @@ pub fn check_name(what: &str, name: &str) -> Result<(), ConfigError> {
 pub(super) fn objects(config: &Config, found: &mut Found) {
     let kinds = [
         ("bridge", config.bridge.keys().collect::<Vec<_>>()),
+        ("bond", config.bond.keys().collect()),
         ("port", config.port.keys().collect()),
         ("host", config.host.keys().collect()),
     ];
@@ -66,13 +67,18 @@ pub(super) fn objects(config: &Config, found: &mut Found) {
             found.errors.extend(check_name(kind, name).err());
         }
     }
-    for name in config.port.keys() {
-        let at = ["port", name.as_str()];
+    let bonds = config
+        .bond
+        .keys()
+        .filter(|name| !config.port.contains_key(*name));
+    let bonds = bonds.map(|name| ("bond", name));
+    for (kind, name) in bonds.chain(config.port.keys().map(|name| ("port", name))) {
+        let at = [kind, name.as_str()];
         if config.bridge.contains_key(name) {
             found.add(
                 &at,
                 format!("\"{name}\" is also a bridge"),
-                "give the port another name; only a host port may have its bridge's",
+                "give it another name; only a host port may have its bridge's",
             );
         }
         if config.host.contains_key(name) {
@@ -113,8 +119,14 @@ pub(super) fn devices(config: &Config, found: &mut Found) {
             PortKind::Tap if port.netns.is_none() => {
                 Some((name.as_str(), "port", name.as_str(), false))
             }
-            PortKind::Tap | PortKind::Mem => None,
+            PortKind::Tap | PortKind::Mem | PortKind::Bond => None,
         });
+    // Members that are devices. Members with a table are among the ports already.
+    let members = config.bond.values().flat_map(|bond| &bond.members);
+    let members = members
+        .filter(|name| !config.port.contains_key(*name))
+        .map(|name| (name.as_str(), "member", name.as_str(), false));
+    let ports = ports.chain(members);
     for (device, kind, name, named) in hosts.chain(ports) {
         let Some((other_kind, other)) = owner.insert(device, (kind, name)) else {
             continue;

@@ -113,7 +113,7 @@ pub(super) fn bridge(config: &Config, name: &str, bridge: &BridgeConfig, found: 
 
 fn uplink(config: &Config, name: &str, uplink: &str, found: &mut Found) {
     let at = ["bridge", name, "uplink"];
-    let Some(port) = config.port.get(uplink) else {
+    let Some(port) = config.port_of(uplink) else {
         let nics = config
             .port
             .iter()
@@ -125,11 +125,17 @@ fn uplink(config: &Config, name: &str, uplink: &str, found: &mut Found) {
         }
         return found.add(&at, format!("there is no port \"{uplink}\""), hint);
     };
-    if port.kind != PortKind::Nic {
+    if let Some(bond) = config.bond_of(uplink) {
+        found.add(
+            &at,
+            format!("\"{uplink}\" is a member of bond \"{bond}\""),
+            format!("name the bond: uplink = \"{bond}\""),
+        );
+    } else if !matches!(port.kind, PortKind::Nic | PortKind::Bond) {
         found.add(
             &at,
             format!("port \"{uplink}\" is a {}, not a network device", port.kind),
-            "an uplink is a port of kind nic",
+            "an uplink is a bond, or a port of kind nic",
         );
     }
     if let Some(other) = port.bridge.as_deref().filter(|other| *other != name) {
@@ -234,6 +240,12 @@ pub(super) fn port(config: &Config, name: &str, port: &PortConfig, found: &mut F
         return;
     }
     let at = |key| ["port", name, key];
+    if let Some(bond) = config.bond_of(name) {
+        return super::bonds::member_port(name, bond, port, found);
+    }
+    if (port.kind == PortKind::Bond) != config.bond.contains_key(name) {
+        super::bonds::kind(name, port, found);
+    }
     let bridge = match port.bridge.as_deref() {
         Some(bridge) => on_bridge(config, &at("bridge"), bridge, found),
         None => match config.uplink_of(name) {
@@ -271,7 +283,7 @@ pub(super) fn port(config: &Config, name: &str, port: &PortConfig, found: &mut F
 }
 
 /// Fields that a port of this kind does not have.
-fn port_kind(name: &str, port: &PortConfig, found: &mut Found) {
+pub(super) fn port_kind(name: &str, port: &PortConfig, found: &mut Found) {
     let tap_only = [
         ("persistent", port.persistent),
         ("owner", port.owner.is_some()),
@@ -279,6 +291,13 @@ fn port_kind(name: &str, port: &PortConfig, found: &mut Found) {
         ("netns", port.netns.is_some()),
         ("mac", port.mac.is_some()),
     ];
+    if port.kind == PortKind::Bond && port.queues != 1 {
+        found.add(
+            &["port", name, "queues"],
+            "a bond has no queues",
+            "its members have: say it in their [port.NAME]",
+        );
+    }
     let nic_only = [
         ("device", port.device.is_some()),
         ("ring_slots", port.ring_slots.is_some()),

@@ -28,7 +28,7 @@ fn all_errors_of_all_objects_come_at_once() {
         "bridge.b.ageing: invalid type: integer `300`, expected a duration in quotes",
         "bridge.b.vlans[1]: \"x\" is no VLAN id",
         "bridge.b.vlans[2]: 70000 is no VLAN id: VLAN ids are 1 to 4094",
-        "port.p.kind: \"veht\" is no value that is known here (one of: nic, tap, mem)",
+        "port.p.kind: \"veht\" is no value that is known here (one of: nic, tap, bond, mem)",
         "port.p.vlan: invalid type: string \"100\", expected a VLAN id from 1 to 4094, without quotes",
         "port.p.lerning: unknown key \"lerning\" (did you mean \"learning\"?)",
         "port.p.queues: invalid value: integer `-1`, expected a whole number from 0 to 4294967295",

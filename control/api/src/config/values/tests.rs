@@ -96,7 +96,7 @@ fn choices_print_what_they_read() {
         assert_eq!(name.parse::<PortKind>().expect(name).to_string(), *name);
     }
     let error = "veht".parse::<PortKind>().expect_err("unknown").to_string();
-    assert!(error.contains("nic, tap, mem"), "{error}");
+    assert!(error.contains("nic, tap, bond, mem"), "{error}");
     assert_eq!(
         serde_json::to_string(&BpduPolicy::Guard).expect("json"),
         "\"guard\""

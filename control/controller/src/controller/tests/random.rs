@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use std::cell::Cell;
 use std::rc::Rc;
 use vswitch_base::Duration;
+use vswitch_core::bond::Transmit;
 use vswitch_core::worker::WorkerEvent;
 
 #[derive(Clone, Debug)]
@@ -63,7 +64,7 @@ fn port() -> impl Strategy<Value = Value> {
         })
 }
 
-/// Two bridges; up to three TAPs, up to two NIC ports (their devices may be swapped), up to two hosts.
+/// Two bridges; a bond of one or both NICs, or none; up to three TAPs, up to two NIC ports (their devices may be swapped), up to two hosts.
 fn configuration() -> impl Strategy<Value = Value> {
     let taps = proptest::collection::btree_map("vm[123]", port(), 0..3);
     let nics =
@@ -75,10 +76,27 @@ fn configuration() -> impl Strategy<Value = Value> {
         any::<bool>(),
         prop_oneof![Just(1500), Just(9000)],
     );
-    (taps, nics, hosts, bridge).prop_map(|(taps, nics, hosts, (filtering, fdb_max, stats, mtu))| {
+    let bond = (
+        any::<bool>(),
+        prop_oneof![
+            Just("balance-rr"),
+            Just("active-backup"),
+            Just("balance-xor")
+        ],
+        proptest::sample::subsequence(vec!["eth0", "eth1"], 1..=2),
+        prop_oneof![Just(0), Just(50)],
+    );
+    (taps, nics, hosts, bridge, bond).prop_map(|(taps, nics, hosts, bridge, bond)| {
+        let (filtering, fdb_max, stats, mtu) = bridge;
         let bridge = json!({"vlan_filtering": filtering, "fdb_max": fdb_max, "vlan_stats": stats, "mtu": mtu});
         let mut config = json!({"bridge": {"br0": bridge, "br1": {}}, "port": taps, "host": {}});
         let mut used = Vec::new();
+        let (bonded, mode, members, delay) = bond;
+        if bonded {
+            used.extend(members.iter().filter_map(|m| NICS.iter().position(|n| n == m)));
+            config["bond"]["b0"] = json!({"mode": mode, "members": members, "updelay": delay, "downdelay": delay});
+            config["port"]["b0"] = json!({"kind": "bond", "bridge": "br0"});
+        }
         for (name, (device, enabled, hairpin)) in nics {
             if !used.contains(&device) {
                 used.push(device);
@@ -245,6 +263,8 @@ impl World {
                 "{name}"
             );
             let view = rig.snapshot.port(index).expect("published");
+            let logical = &wanted.names[&port.view.logical];
+            assert_eq!(view.logical, rig.index(logical), "{name}");
             assert_eq!(
                 (&view.vlans, view.pvid, view.mtu),
                 (&port.view.vlans, port.view.pvid, port.view.mtu)
@@ -260,6 +280,20 @@ impl World {
                 if port.enabled { "up" } else { "down" },
                 "{name}: {:?}",
                 row.reason
+            );
+        }
+        for (name, bond) in &wanted.bonds {
+            let transmit = rig.snapshot.transmit(rig.index(name)).expect("a bond");
+            let senders = crate::testing::senders(transmit);
+            let members: Vec<_> = bond.members.iter().map(|(m, _)| rig.index(m)).collect();
+            let one = matches!(transmit, Transmit::One(_));
+            assert!(
+                senders.iter().all(|index| members.contains(index)),
+                "{name}"
+            );
+            assert!(
+                one || members.iter().all(|m| senders.contains(m)),
+                "{name}: {transmit:?}"
             );
         }
         for (name, bridge) in &wanted.bridges {

@@ -1,0 +1,155 @@
+//! Checks of bonds: their members, their numbers, and what the tables of bonds and members may not say.
+
+use super::Found;
+use super::objects::port_kind;
+use crate::config::bond::MEMBERS_MAX;
+use crate::config::{BondConfig, BondMode, Config, PortConfig, PortKind};
+use crate::text::known_hint;
+use std::collections::BTreeSet;
+
+/// The kernel's longest delay, in milliseconds (`INT_MAX`).
+const DELAY_MAX: u32 = i32::MAX as u32;
+
+/// `[bond.NAME]`.
+pub(super) fn bond(config: &Config, name: &str, bond: &BondConfig, found: &mut Found) {
+    if found.is_full() {
+        return;
+    }
+    let at = |key| ["bond", name, key];
+    if bond.members.is_empty() {
+        found.add(
+            &at("members"),
+            "this bond has no members",
+            "name network devices: members = [\"eth0\", \"eth1\"]",
+        );
+    } else if bond.members.len() > MEMBERS_MAX {
+        found.add(
+            &at("members"),
+            format!("these are {} members", bond.members.len()),
+            format!("a bond has {MEMBERS_MAX} at most"),
+        );
+    }
+    members(config, name, bond, found);
+    let most = u32::from(u16::MAX);
+    found.range(&at("packets_per_slave"), bond.packets_per_slave.0, 0, most);
+    found.range(&at("updelay"), bond.updelay, 0, DELAY_MAX);
+    found.range(&at("downdelay"), bond.downdelay, 0, DELAY_MAX);
+    if let Some(primary) = &bond.primary {
+        let known: Vec<&str> = bond.members.iter().map(String::as_str).collect();
+        if bond.mode != BondMode::ActiveBackup {
+            found.add(
+                &at("primary"),
+                format!("mode {} prefers no member", bond.mode),
+                "\"primary\" is for mode = \"active-backup\"",
+            );
+        } else if !bond.members.contains(primary) {
+            found.add(
+                &at("primary"),
+                format!("\"{primary}\" is no member of this bond"),
+                known_hint(primary, "member", &known),
+            );
+        }
+    }
+    if config.port_of(name).is_some() && config.bridge_of(name).is_none() {
+        let table = config.port.contains_key(name);
+        // A table's own check says so as well.
+        if !table {
+            found.add(
+                &["bond", name],
+                "this bond is on no bridge",
+                format!("write uplink = \"{name}\" at a bridge, or [port.{name}] with kind = \"bond\" and bridge = NAME"),
+            );
+        }
+    }
+}
+
+fn members(config: &Config, name: &str, bond: &BondConfig, found: &mut Found) {
+    let mut seen = BTreeSet::new();
+    for (index, member) in bond.members.iter().enumerate() {
+        if found.is_full() {
+            return;
+        }
+        let place = format!("members[{index}]");
+        let mut complain = |message: String, hint: String| {
+            let mut path = crate::text::path(&["bond", name]);
+            path = format!("{path}.{place}");
+            let error = crate::config::ConfigError::new(path, message);
+            found.errors.push(error.hint(hint));
+        };
+        if !seen.insert(member) {
+            let hint = "name each member once".to_owned();
+            complain(format!("\"{member}\" is named twice"), hint);
+        } else if let Err(error) = super::check_name("device", member) {
+            complain(error.message, error.hint.unwrap_or_default());
+        } else if config.bond.contains_key(member) {
+            let hint = "a bond's members are network devices or ports".to_owned();
+            complain(format!("\"{member}\" is itself a bond"), hint);
+        } else if config.bridge.contains_key(member) || config.host.contains_key(member) {
+            let hint = "a bond's members are network devices or ports".to_owned();
+            complain(format!("\"{member}\" is a bridge or host port"), hint);
+        } else if let Some(other) = config.bond_of(member).filter(|other| *other != name) {
+            let hint = "a member belongs to one bond".to_owned();
+            complain(
+                format!("\"{member}\" is a member of bond \"{other}\""),
+                hint,
+            );
+        }
+    }
+}
+
+/// `[port.NAME]` of a member: what it is made of, and nothing of what is the bond's.
+pub(super) fn member_port(name: &str, bond: &str, port: &PortConfig, found: &mut Found) {
+    let standard = PortConfig::default();
+    let said = [
+        ("bridge", port.bridge.is_some()),
+        ("vlan", port.vlan.is_some()),
+        ("native_vlan", port.native_vlan.is_some()),
+        ("trunk", !port.trunk.is_empty()),
+        ("vlans", port.vlans.is_some()),
+        (
+            "accept_frames",
+            port.accept_frames != standard.accept_frames,
+        ),
+        ("hairpin", port.hairpin),
+        ("isolated", port.isolated),
+        ("learning", !port.learning),
+        ("flood", !port.flood),
+        ("mcast_flood", !port.mcast_flood),
+        ("bcast_flood", !port.bcast_flood),
+        ("state", port.state != standard.state),
+        ("group_fwd_mask", port.group_fwd_mask != 0),
+        ("bpdu", port.bpdu != standard.bpdu),
+        ("mac_limit", port.mac_limit.is_some()),
+        ("mtu", port.mtu.is_some()),
+    ];
+    for (key, _) in said.iter().filter(|(_, said)| *said) {
+        found.add(
+            &["port", name, key],
+            format!("this port is a member of bond \"{bond}\", whose \"{key}\" counts"),
+            format!("say it in [port.{bond}] with kind = \"bond\""),
+        );
+    }
+    if port.kind == PortKind::Bond {
+        kind(name, port, found);
+    } else {
+        port_kind(name, port, found);
+    }
+}
+
+/// A port of kind `bond` without a bond, or a bond whose port is of another kind.
+pub(super) fn kind(name: &str, port: &PortConfig, found: &mut Found) {
+    let at = ["port", name, "kind"];
+    if port.kind == PortKind::Bond {
+        found.add(
+            &at,
+            format!("there is no bond \"{name}\""),
+            format!("write [bond.{name}] with its members"),
+        );
+    } else {
+        found.add(
+            &at,
+            format!("\"{name}\" is a bond, and this port is a {}", port.kind),
+            "set kind = \"bond\", or give one of the two another name",
+        );
+    }
+}

@@ -1,0 +1,377 @@
+//! One bond's state: whose link is good, who is active, and what that means for the passes.
+//!
+//! ```text
+//!            link lost, downdelay        still lost after it
+//!     up ─────────────────────► failing ───────────────────► down
+//!      ▲ ▲──────────────────────────┘ link back               │
+//!      │       still there after it            link, updelay  │
+//!      └──────────────────────────── returning ◄──────────────┘
+//! ```
+//!
+//! The states and rules are those of the kernel's `bond_miimon_inspect` and `bond_find_best_slave`
+//! (features.md 3.4.2, 3.5.1), but that a lost link is told by an event and not found by a poll. A member
+//! that is `failing` still counts. `updelay` is not waited for when no member could be used meanwhile.
+//!
+//! Pure: links and time come in, [`Transmit`], [`Admits`] and a list of what happened go out.
+
+use crate::compile::WantedBond;
+use std::fmt;
+use vswitch_api::config::{BondMode, PrimaryReselect};
+use vswitch_base::flow::HashPolicy;
+use vswitch_base::{Duration, Instant, PortIndex, Timer};
+use vswitch_core::bond::{Admits, HashKey, Hashed, Transmit, Turns};
+
+/// A member's link, as the bond takes it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum LinkState {
+    /// Good.
+    Up,
+    /// Lost, and not yet given up (`downdelay`).
+    Failing,
+    /// Lost.
+    Down,
+    /// There again, and not yet trusted (`updelay`).
+    Returning,
+}
+
+impl LinkState {
+    /// For operators.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Up => "up",
+            Self::Failing => "failing",
+            Self::Down => "down",
+            Self::Returning => "returning",
+        }
+    }
+}
+
+impl fmt::Display for LinkState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// What is seen of a member's link.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct LinkSeen {
+    /// Its port is attached: whatever its link is, without that nothing passes.
+    pub attached: bool,
+    /// Its device is up and has carrier, and the operator wants it up.
+    pub running: bool,
+    /// Mbit/s, where the device tells it.
+    pub speed_mbps: Option<u32>,
+}
+
+impl LinkSeen {
+    const fn is_good(self) -> bool {
+        self.attached && self.running
+    }
+}
+
+/// One member.
+#[derive(Clone, Debug)]
+pub struct Member {
+    /// The operator's name of the port.
+    pub name: String,
+    /// Its index.
+    pub index: PortIndex,
+    /// Its link.
+    pub state: LinkState,
+    /// Since when.
+    pub since: Instant,
+    /// How often the link was given up.
+    pub failures: u32,
+    seen: LinkSeen,
+    delay: Timer,
+}
+
+impl Member {
+    /// Whether it may carry frames.
+    #[must_use]
+    pub const fn is_usable(&self) -> bool {
+        matches!(self.state, LinkState::Up | LinkState::Failing)
+    }
+
+    fn enter(&mut self, state: LinkState, now: Instant) {
+        self.failures += u32::from(state == LinkState::Down);
+        (self.state, self.since) = (state, now);
+        self.delay.cancel();
+    }
+
+    /// Follows the link as far as that is due; whether the state changed.
+    fn follow(&mut self, up: Duration, down: Duration, now: Instant) -> bool {
+        let before = self.state;
+        let good = self.seen.is_good();
+        let elapsed = self.delay.poll_expiration(now);
+        match self.state {
+            LinkState::Up if !good => {
+                self.enter(LinkState::Failing, now);
+                self.delay.set(now + down);
+            }
+            LinkState::Failing if good => self.enter(LinkState::Up, now),
+            LinkState::Down if good => {
+                self.enter(LinkState::Returning, now);
+                self.delay.set(now + up);
+            }
+            LinkState::Returning if !good => self.enter(LinkState::Down, now),
+            LinkState::Failing if elapsed => self.enter(LinkState::Down, now),
+            LinkState::Returning if elapsed => self.enter(LinkState::Up, now),
+            _ => {}
+        }
+        // A delay of nothing is over, and a port that is taken away waits for nobody.
+        match self.state {
+            LinkState::Failing if down == Duration::ZERO || !self.seen.attached => {
+                self.enter(LinkState::Down, now);
+            }
+            LinkState::Returning if up == Duration::ZERO => self.enter(LinkState::Up, now),
+            _ => {}
+        }
+        self.state != before
+    }
+}
+
+/// What happened to a bond.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Happened {
+    /// A member's link state changed.
+    Link {
+        /// Its name.
+        member: String,
+        /// The state.
+        state: LinkState,
+    },
+    /// Another member is active; `None`: none is.
+    Active {
+        /// Its name.
+        member: Option<String>,
+        /// The one that was.
+        before: Option<String>,
+    },
+}
+
+/// See the module.
+#[derive(Clone, Debug)]
+pub struct Bond {
+    wanted: WantedBond,
+    members: Vec<Member>,
+    active: Option<PortIndex>,
+    transmit: Transmit,
+}
+
+impl Bond {
+    /// A bond whose members have not been seen yet.
+    #[must_use]
+    pub fn new(wanted: &WantedBond, now: Instant) -> Self {
+        let mut bond = Self {
+            wanted: wanted.clone(),
+            members: Vec::new(),
+            active: None,
+            transmit: Transmit::Nobody,
+        };
+        bond.configure(wanted, now);
+        bond
+    }
+
+    /// Takes over another configuration; members that stay keep their state.
+    pub fn configure(&mut self, wanted: &WantedBond, now: Instant) {
+        let mut before = std::mem::take(&mut self.members);
+        let member = |(name, index): &(String, PortIndex)| {
+            let known = before.iter().position(|m| m.index == *index);
+            known.map_or_else(
+                || Member {
+                    name: name.clone(),
+                    index: *index,
+                    state: LinkState::Down,
+                    since: now,
+                    failures: 0,
+                    seen: LinkSeen::default(),
+                    delay: Timer::default(),
+                },
+                |at| before.swap_remove(at),
+            )
+        };
+        self.members = wanted.members.iter().map(member).collect();
+        self.wanted = wanted.clone();
+    }
+
+    /// What it is to be.
+    #[must_use]
+    pub const fn wanted(&self) -> &WantedBond {
+        &self.wanted
+    }
+
+    /// Its members, in the order of the configuration.
+    #[must_use]
+    pub fn members(&self) -> &[Member] {
+        &self.members
+    }
+
+    /// How it sends.
+    #[must_use]
+    pub const fn transmit(&self) -> &Transmit {
+        &self.transmit
+    }
+
+    /// Whether any member carries frames.
+    #[must_use]
+    pub fn carries(&self) -> bool {
+        self.transmit != Transmit::Nobody
+    }
+
+    /// Whether a member is the active one of a mode that has one.
+    #[must_use]
+    pub fn is_standby(&self, member: PortIndex) -> bool {
+        self.wanted.config.mode == BondMode::ActiveBackup && self.active != Some(member)
+    }
+
+    /// What a member lets in; `None`: it is none of this bond's.
+    #[must_use]
+    pub fn admits(&self, member: PortIndex) -> Option<Admits> {
+        let known = self.members.iter().any(|m| m.index == member);
+        let open = !self.is_standby(member) || self.wanted.config.all_slaves_active;
+        let admits = if open {
+            Admits::Everything
+        } else {
+            Admits::Nothing
+        };
+        known.then_some(admits)
+    }
+
+    /// When [`Self::update`] has to be called though no link changed.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let waiting = self.members.iter().filter_map(|m| m.delay.deadline());
+        waiting.min()
+    }
+
+    /// Takes in what is seen of each member's link, and works out who carries what; what happened.
+    pub fn update(&mut self, seen: impl Fn(&Member) -> LinkSeen, now: Instant) -> Vec<Happened> {
+        let config = &self.wanted.config;
+        let up = Duration::from_millis(config.updelay.into());
+        let down = Duration::from_millis(config.downdelay.into());
+        let states: Vec<LinkState> = self.members.iter().map(|m| m.state).collect();
+        for member in &mut self.members {
+            member.seen = seen(member);
+            while member.follow(up, down, now) {}
+        }
+        self.hurry(now);
+        let changed = self.members.iter().zip(states);
+        let mut happened: Vec<Happened> = changed
+            .filter(|(member, before)| member.state != *before)
+            .map(|(member, _)| Happened::Link {
+                member: member.name.clone(),
+                state: member.state,
+            })
+            .collect();
+        let active = self.choose();
+        if active != self.active {
+            let before = std::mem::replace(&mut self.active, active);
+            // Only this mode has a member that the others stand by for.
+            if config_has_active(self.wanted.config.mode) {
+                happened.push(Happened::Active {
+                    member: active.and_then(|index| self.name_of(index)),
+                    before: before.and_then(|index| self.name_of(index)),
+                });
+            }
+        }
+        self.transmit = self.transmit_now();
+        happened
+    }
+
+    fn name_of(&self, index: PortIndex) -> Option<String> {
+        let found = self.members.iter().find(|m| m.index == index);
+        found.map(|member| member.name.clone())
+    }
+
+    /// Where nobody can be used, the member that has the least to wait is used at once.
+    fn hurry(&mut self, now: Instant) {
+        if self.members.iter().any(Member::is_usable) {
+            return;
+        }
+        let returning = self.members.iter_mut();
+        let first = returning
+            .filter(|m| m.state == LinkState::Returning)
+            .min_by_key(|m| m.delay.deadline());
+        if let Some(member) = first {
+            member.enter(LinkState::Up, now);
+        }
+    }
+
+    /// The member that is to be active.
+    fn choose(&self) -> Option<PortIndex> {
+        let usable = |member: &&Member| member.is_usable();
+        let named = |name: &String| self.members.iter().find(|m| m.name == *name);
+        let primary = self.wanted.config.primary.as_ref().and_then(named);
+        let primary = primary.filter(|m| m.state == LinkState::Up);
+        let current = self.members.iter().find(|m| Some(m.index) == self.active);
+        let chosen = match (current.filter(usable), primary) {
+            (Some(current), Some(primary)) => match self.wanted.config.primary_reselect {
+                PrimaryReselect::Better if primary.seen.speed_mbps <= current.seen.speed_mbps => {
+                    current
+                }
+                PrimaryReselect::Failure => current,
+                PrimaryReselect::Always | PrimaryReselect::Better => primary,
+            },
+            (Some(current), None) => current,
+            (None, Some(primary)) => primary,
+            (None, None) => self.members.iter().find(usable)?,
+        };
+        Some(chosen.index)
+    }
+
+    fn transmit_now(&self) -> Transmit {
+        let config = &self.wanted.config;
+        let usable = self.members.iter().filter(|m| m.is_usable());
+        let usable: Box<[PortIndex]> = usable.map(|m| m.index).collect();
+        let Some(active) = self.active else {
+            return Transmit::Nobody;
+        };
+        match config.mode {
+            BondMode::ActiveBackup => Transmit::One(active),
+            BondMode::BalanceRr => Transmit::Turns(Turns {
+                members: usable,
+                // Checked to be at most 65,535.
+                in_a_row: u16::try_from(config.packets_per_slave.0).unwrap_or(1),
+                groups: active,
+            }),
+            BondMode::BalanceXor => Transmit::Hashed(Hashed {
+                key: HashKey::Flow(policy(config.xmit_hash_policy)),
+                seed: config.hash_seed,
+                table: usable,
+            }),
+            BondMode::Broadcast => Transmit::Copies(usable),
+        }
+    }
+
+    /// Why it carries nothing.
+    #[must_use]
+    pub fn why_down(&self) -> String {
+        let links: Vec<String> = self
+            .members
+            .iter()
+            .map(|member| format!("{} {}", member.name, member.state))
+            .collect();
+        format!("no member can be used: {}", links.join(", "))
+    }
+}
+
+fn config_has_active(mode: BondMode) -> bool {
+    mode == BondMode::ActiveBackup
+}
+
+const fn policy(policy: vswitch_api::config::HashPolicy) -> HashPolicy {
+    use vswitch_api::config::HashPolicy as Said;
+    match policy {
+        Said::Layer2 => HashPolicy::Layer2,
+        Said::Layer23 => HashPolicy::Layer23,
+        Said::Layer34 => HashPolicy::Layer34,
+        Said::Encap23 => HashPolicy::Encap23,
+        Said::Encap34 => HashPolicy::Encap34,
+        Said::VlanSrcmac => HashPolicy::VlanSrcmac,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,220 @@
+//! Bonds on real devices: a kernel bridge beyond that knows nothing of them, and a second switch with a
+//! bond of its own, while links fail, return and options change.
+
+use crate::lab::{Lab, Switch, eventually, run};
+use serde_json::{Value, json};
+
+/// A switch `sw` whose bond of `e0` and `e1` ends at a kernel bridge in `lan`; host `a` (10.0.0.1) behind
+/// the switch, host `b` (10.0.0.2) behind the kernel's bridge.
+fn beside_a_kernel_bridge(lab: &mut Lab) -> Switch {
+    for ns in ["sw", "lan", "a", "b"] {
+        lab.namespace(ns);
+    }
+    lab.veth("sw", "pa", "a", "eth0");
+    lab.veth("sw", "e0", "lan", "p0");
+    lab.veth("sw", "e1", "lan", "p1");
+    lab.veth("lan", "pb", "b", "eth0");
+    let lan = lab.ns("lan");
+    run(&format!(
+        "ip -n {lan} link add name kbr type bridge && ip -n {lan} link set kbr up"
+    ));
+    for port in ["p0", "p1", "pb"] {
+        run(&format!("ip -n {lan} link set {port} master kbr up"));
+    }
+    let switch = lab.switch("sw", &bonded("active-backup", "").to_string());
+    lab.address("a", "eth0", 1, 1500);
+    lab.address("b", "eth0", 2, 1500);
+    switch
+}
+
+/// The configuration of one switch, in TOML's words.
+struct Bonded(String);
+
+impl std::fmt::Display for Bonded {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+fn bonded(mode: &str, options: &str) -> Bonded {
+    Bonded(format!(
+        "[bridge.br0]\nuplink = \"bond0\"\n\
+         [bond.bond0]\nmode = \"{mode}\"\nmembers = [\"e0\", \"e1\"]\n{options}\
+         [port.pa]\nbridge = \"br0\"\nkind = \"nic\"\n"
+    ))
+}
+
+fn as_json(mode: &str) -> Value {
+    json!({ "config": {
+        "bridge": { "br0": { "uplink": "bond0" } },
+        "bond": { "bond0": { "mode": mode, "members": ["e0", "e1"], "xmit_hash_policy": "layer3+4" } },
+        "port": { "pa": { "kind": "nic", "bridge": "br0" } },
+    }})
+}
+
+fn port(switch: &Switch, name: &str) -> Value {
+    let reply = switch.call("io.vswitch.Switch.GetState", json!({ "port": name }));
+    reply["state"]["ports"][0].clone()
+}
+
+fn reason(switch: &Switch, name: &str) -> String {
+    port(switch, name)["reason"]
+        .as_str()
+        .unwrap_or("")
+        .to_owned()
+}
+
+fn dropped(switch: &Switch, port: &str, reason: &str) -> u64 {
+    let rows = switch.drops();
+    let rows = rows["drops"].as_array().expect("rows");
+    let of = rows
+        .iter()
+        .filter(|row| row["port"] == port && row["reason"] == reason);
+    of.map(|row| row["frames"].as_u64().expect("a number"))
+        .sum()
+}
+
+/// How many of so many requests, 20 ms apart, were answered, and how often twice.
+fn pings(lab: &Lab, host: &str, address: &str, count: u32) -> (u32, u32) {
+    let line = format!(
+        "ip netns exec {} ping -i 0.02 -c {count} -W 1 {address} || true",
+        lab.ns(host)
+    );
+    let text = run(&line);
+    let answers = text.lines().filter(|line| line.contains("bytes from"));
+    let (twice, once): (Vec<&str>, Vec<&str>) = answers.partition(|line| line.contains("DUP!"));
+    let number = |lines: Vec<&str>| u32::try_from(lines.len()).expect("few");
+    (number(once), number(twice))
+}
+
+/// A-01, W-01, N-02: an active-backup bond to a bridge that floods and reflects.
+#[test]
+fn active_backup_fails_over_beside_a_kernel_bridge_and_lets_no_frame_back_in() {
+    let mut lab = Lab::new();
+    let switch = beside_a_kernel_bridge(&mut lab);
+    lab.wait_ping("a", "10.0.0.2");
+    assert_eq!(reason(&switch, "e0"), "carries frames of bond0");
+    assert_eq!(reason(&switch, "e1"), "on standby in bond0");
+    assert_eq!(port(&switch, "e0")["bond"], "bond0");
+    // What a says to all is flooded by the kernel's bridge to the standby member, and ends there.
+    run(&format!(
+        "ip netns exec {} ping -b -c 5 -i 0.2 -W 1 10.0.0.255 || true",
+        lab.ns("a")
+    ));
+    eventually("reflected frames are turned away", || {
+        dropped(&switch, "e1", "bond-inactive") >= 5
+    });
+    let (once, twice) = pings(&lab, "a", "10.0.0.2", 50);
+    assert_eq!((once, twice), (50, 0), "answers, and answers twice");
+    let entries = switch.call("io.vswitch.Fdb.List", json!({ "port": "pa" }));
+    let entries = entries["entries"].as_array().expect("entries").len();
+    assert_eq!(entries, 1, "a is behind pa, whatever was reflected");
+
+    // Its link is cut at the far end, while a stream runs.
+    let lan = lab.ns("lan");
+    let tcp = std::thread::scope(|scope| {
+        let stream = scope.spawn(|| lab.tcp_of("a", "b", "10.0.0.2", "-t 8"));
+        for (cut, by) in [("p0", "e1"), ("p1", "e0"), ("p0", "e1")] {
+            std::thread::sleep(std::time::Duration::from_millis(300));
+            run(&format!("ip -n {lan} link set {cut} down"));
+            eventually("the other member carries", || {
+                reason(&switch, by) == "carries frames of bond0"
+            });
+            run(&format!("ip -n {lan} link set {cut} up"));
+        }
+        stream.join().expect("a stream")
+    });
+    assert!(tcp.arrived() > 10_000_000, "the connection lives: {tcp:?}");
+    assert_eq!(
+        reason(&switch, "e1"),
+        "carries frames of bond0",
+        "nobody moved back"
+    );
+
+    // Both links gone: the bond says so and why; one is enough to come back.
+    for link in ["p0", "p1"] {
+        run(&format!("ip -n {lan} link set {link} down"));
+    }
+    eventually("the bond is down", || {
+        reason(&switch, "bond0") == "no member can be used: e0 down, e1 down"
+    });
+    assert_eq!(port(&switch, "bond0")["state"], "lower-down");
+    run(&format!("ip -n {lan} link set p0 up"));
+    lab.wait_ping("a", "10.0.0.2");
+    switch.assert_conserved();
+}
+
+/// A-00, A-02, A-03, N-07: two switches, a bond between them, every mode after the other without a
+/// restart; in each a link is cut and comes back.
+#[test]
+fn two_switches_change_their_bonds_mode_while_a_stream_runs() {
+    let mut lab = Lab::new();
+    for ns in ["sw", "sw2", "a", "b"] {
+        lab.namespace(ns);
+    }
+    lab.veth("sw", "pa", "a", "eth0");
+    lab.veth("sw2", "pa", "b", "eth0");
+    lab.veth("sw", "e0", "sw2", "e0");
+    lab.veth("sw", "e1", "sw2", "e1");
+    let first = lab.switch("sw", &bonded("balance-rr", "").to_string());
+    let second = lab.switch("sw2", &bonded("balance-rr", "").to_string());
+    lab.address("a", "eth0", 1, 1500);
+    lab.address("b", "eth0", 2, 1500);
+    lab.wait_ping("a", "10.0.0.2");
+    let opened = |switch: &Switch| port(switch, "e0")["since"].clone();
+    let since = [opened(&first), opened(&second)];
+    let both = [&first, &second];
+    for mode in ["balance-rr", "balance-xor", "active-backup"] {
+        for switch in both {
+            switch.call("io.vswitch.Switch.Apply", as_json(mode));
+        }
+        let (once, twice) = pings(&lab, "a", "10.0.0.2", 50);
+        assert_eq!((once, twice), (50, 0), "{mode}: answers, and answers twice");
+    }
+    assert_eq!(
+        [opened(&first), opened(&second)],
+        since,
+        "no device was opened anew"
+    );
+    // Broadcast: a frame for each member. The copies are not taken out yet.
+    for switch in both {
+        switch.call("io.vswitch.Switch.Apply", as_json("broadcast"));
+    }
+    let (once, twice) = pings(&lab, "a", "10.0.0.2", 20);
+    // Two copies there, two of each back; ping does not wait for those of the last.
+    assert!(
+        once == 20 && (57..=60).contains(&twice),
+        "{once} and {twice}"
+    );
+    let ns = lab.ns("sw2");
+    let streamed = std::thread::scope(|scope| {
+        let stream = scope.spawn(|| lab.tcp_of("a", "b", "10.0.0.2", "-t 8"));
+        for mode in ["balance-xor", "active-backup", "balance-rr", "balance-xor"] {
+            for switch in both {
+                switch.call("io.vswitch.Switch.Apply", as_json(mode));
+            }
+            for cut in ["e0", "e1"] {
+                run(&format!("ip -n {ns} link set {cut} down"));
+                eventually("both ends know", || {
+                    both.iter().all(|switch| {
+                        reason(switch, cut).contains("down")
+                            || reason(switch, cut).contains("no carrier")
+                    })
+                });
+                run(&format!("ip -n {ns} link set {cut} up"));
+                eventually("both ends use it again", || {
+                    both.iter().all(|switch| port(switch, cut)["state"] == "up")
+                });
+            }
+        }
+        stream.join().expect("a stream")
+    });
+    assert!(
+        streamed.arrived() > 10_000_000,
+        "the connection lives: {streamed:?}"
+    );
+    lab.wait_ping("a", "10.0.0.2");
+    for switch in both {
+        switch.assert_conserved();
+    }
+}
