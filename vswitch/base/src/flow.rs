@@ -123,6 +123,9 @@ impl FromStr for HashPolicy {
     }
 }
 
+/// Tags in band that Linux looks through for the network protocol, the outermost apart.
+const TAGS_MAX: usize = 6;
+
 /// What of a frame makes its flow.
 #[derive(Clone, Copy, Debug)]
 pub struct FlowView<'a> {
@@ -139,29 +142,70 @@ pub struct FlowView<'a> {
 impl<'a> FlowView<'a> {
     /// A view of a frame, with its outermost tag in band or handed over in `stripped`; `None` when it has
     /// fewer than 14 bytes. A tag that is cut short is no tag (Linux drops such a frame).
+    ///
+    /// Where tags end in MPLS, Linux writes the outermost one back into the frame before a bond sees it,
+    /// because devices promise nothing for MPLS. So the TPID is the EtherType here too, there is no tag
+    /// beside the bytes, and `payload` is still what is behind that tag.
     #[inline]
     #[must_use]
     pub fn new(bytes: &'a [u8], stripped: Option<Tag>) -> Option<Self> {
         let (header, payload) = bytes.split_first_chunk::<HEADER_LEN>()?;
-        let addresses = header.first_chunk()?;
-        let kind = u16::from_be_bytes([header[12], header[13]]);
-        if stripped.is_none()
-            && Tpid::from_ether_type(kind).is_some()
-            && let Some(([a, b, c, d], behind)) = payload.split_first_chunk()
-        {
-            return Some(Self {
-                addresses,
-                tag: Some(Tci(u16::from_be_bytes([*a, *b]))),
-                kind: EtherType(u16::from_be_bytes([*c, *d])),
-                payload: behind,
-            });
-        }
-        Some(Self {
-            addresses,
-            tag: stripped.map(|tag| tag.tci),
-            kind: EtherType(kind),
+        let view = Self {
+            addresses: header.first_chunk()?,
+            tag: None,
+            kind: EtherType(u16::from_be_bytes([header[12], header[13]])),
             payload,
-        })
+        };
+        if let Some(tag) = stripped {
+            return Some(view.behind(tag));
+        }
+        if let Some(tpid) = Tpid::from_ether_type(view.kind.0)
+            && let Some(([a, b, c, d], payload)) = payload.split_first_chunk()
+        {
+            let tci = Tci(u16::from_be_bytes([*a, *b]));
+            let kind = EtherType(u16::from_be_bytes([*c, *d]));
+            let inner = Self {
+                kind,
+                payload,
+                ..view
+            };
+            return Some(inner.behind(Tag { tpid, tci }));
+        }
+        Some(view)
+    }
+
+    /// This untagged view with a tag before it.
+    #[inline]
+    fn behind(self, tag: Tag) -> Self {
+        if self.ends_in_mpls() {
+            Self {
+                kind: EtherType(tag.tpid.ether_type()),
+                ..self
+            }
+        } else {
+            Self {
+                tag: Some(tag.tci),
+                ..self
+            }
+        }
+    }
+
+    /// Whether what follows all tags in band is MPLS. As many tags are looked at as Linux does.
+    #[inline]
+    fn ends_in_mpls(&self) -> bool {
+        let mut kind = self.kind.0;
+        let mut rest = self.payload;
+        for _ in 0..TAGS_MAX {
+            if Tpid::from_ether_type(kind).is_none() {
+                break;
+            }
+            let Some(([_, _, a, b], behind)) = rest.split_first_chunk() else {
+                break;
+            };
+            kind = u16::from_be_bytes([*a, *b]);
+            rest = behind;
+        }
+        matches!(kind, 0x8847 | 0x8848)
     }
 
     /// The flow as a number. With a `seed` of 0 it is the kernel's; any other seed deals the same flows
