@@ -217,6 +217,14 @@ impl<'a> FlowView<'a> {
         if seed == 0 { hash } else { mix(hash ^ seed) }
     }
 
+    /// Whether it is IGMP over IPv4, which balance-rr sends by the active member alone.
+    #[inline]
+    #[must_use]
+    pub fn is_igmp(&self) -> bool {
+        let header = || bytes_at::<20>(self.payload, 0);
+        self.kind == EtherType::IPV4 && header().is_some_and(|h| h[9] == protocol::IGMP)
+    }
+
     #[inline]
     fn kernel_hash(&self, policy: HashPolicy) -> u32 {
         if policy == HashPolicy::VlanSrcmac {
@@ -334,6 +342,7 @@ fn icmp_keys(
 mod protocol {
     pub(super) const HOP_BY_HOP: u8 = 0;
     pub(super) const ICMP: u8 = 1;
+    pub(super) const IGMP: u8 = 2;
     pub(super) const IPIP: u8 = 4;
     pub(super) const TCP: u8 = 6;
     pub(super) const UDP: u8 = 17;

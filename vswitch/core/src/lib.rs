@@ -8,10 +8,11 @@
 //! port cannot. What to do is read from an immutable [`snapshot`], which arrives through a [`mailbox`];
 //! what was done is in [`counters`]; frames for the control side go through [`punt`]. [`explain`] runs
 //! the same passes on one frame and tells what they did. Which worker serves which [`queue`] is kept by
-//! [`placement`] and decided by [`balance`].
+//! [`placement`] and decided by [`balance`]. By which member a bond sends is chosen by [`bond`].
 #![forbid(unsafe_code)]
 
 pub mod balance;
+pub mod bond;
 pub mod capture;
 pub mod counters;
 pub mod egress;

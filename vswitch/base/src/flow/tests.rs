@@ -160,6 +160,17 @@ fn an_icmp_error_goes_with_the_flow_it_tells_of() {
 }
 
 #[test]
+fn igmp_is_told_from_all_else() {
+    let is_igmp = |frame: &[u8]| FlowView::new(frame, None).is_some_and(|view| view.is_igmp());
+    let igmp = ethernet(0x0800, &[&ipv4(2), &[0x16, 0, 0, 0]]);
+    assert!(is_igmp(&igmp));
+    assert!(is_igmp(&ethernet(0x8100, &[&[0, 9], &igmp[12..]])));
+    assert!(!is_igmp(&ethernet(0x0800, &[&ipv4(17)])));
+    assert!(!is_igmp(&ethernet(0x86dd, &[&ipv4(2)])));
+    assert!((0..34).all(|len| !is_igmp(&igmp[..len])));
+}
+
+#[test]
 fn a_seed_deals_anew_and_keeps_flows_together() {
     let frames: Vec<_> = (0..64u8)
         .map(|n| ethernet(0x0800, &[&ipv4(6), &[n, 1, 2, 3]]))
