@@ -78,16 +78,6 @@ impl HashPolicy {
     pub fn from_number(number: u8) -> Option<Self> {
         Self::ALL.get(usize::from(number)).copied()
     }
-
-    /// Whether IP addresses count.
-    const fn has_network(self) -> bool {
-        !matches!(self, Self::Layer2 | Self::VlanSrcmac)
-    }
-
-    /// Whether ports count.
-    const fn has_transport(self) -> bool {
-        matches!(self, Self::Layer34 | Self::Encap34)
-    }
 }
 
 impl fmt::Display for HashPolicy {
@@ -227,24 +217,40 @@ impl<'a> FlowView<'a> {
 
     #[inline]
     fn kernel_hash(&self, policy: HashPolicy) -> u32 {
-        if policy == HashPolicy::VlanSrcmac {
-            return self.vlan_and_source();
+        match policy {
+            HashPolicy::Layer2 => self.ethernet(),
+            HashPolicy::VlanSrcmac => self.vlan_and_source(),
+            HashPolicy::Layer23 | HashPolicy::Layer34 => self.outer(policy == HashPolicy::Layer34),
+            HashPolicy::Encap23 | HashPolicy::Encap34 => {
+                let keys = dissect::innermost_keys(self.kind, self.tag.is_some(), self.payload);
+                self.network(keys, policy == HashPolicy::Encap34)
+            }
         }
-        if !policy.has_network() {
+    }
+
+    /// By the outermost packet. What most frames are is decided without the detour over keys in memory.
+    #[inline]
+    fn outer(&self, ports_count: bool) -> u32 {
+        let Some(ip) = IpHeader::parse(self.kind, self.payload, 0) else {
             return self.ethernet();
+        };
+        if ip.protocol == protocol::ICMP || ip.protocol == protocol::ICMPV6 {
+            let keys = icmp_keys(self.kind, self.payload, ip);
+            return self.network(keys, ports_count);
         }
-        let keys = match policy {
-            HashPolicy::Layer34 => outer_keys(self.kind, self.payload, true),
-            HashPolicy::Layer23 => outer_keys(self.kind, self.payload, false),
-            _ => dissect::innermost_keys(self.kind, self.tag.is_some(), self.payload),
-        };
-        let Some(keys) = keys else {
-            return self.ethernet();
-        };
-        if policy.has_transport() {
-            fold(keys.transport() ^ keys.addresses) >> 1
+        if ports_count {
+            fold(ip.addresses ^ ports(self.payload, ip.end, ip.protocol)) >> 1
         } else {
-            fold(self.ethernet() ^ keys.addresses)
+            fold(ip.addresses ^ self.ethernet())
+        }
+    }
+
+    #[inline]
+    fn network(&self, keys: Option<FlowKeys>, ports_count: bool) -> u32 {
+        match keys {
+            None => self.ethernet(),
+            Some(keys) if ports_count => fold(keys.addresses ^ keys.transport()) >> 1,
+            Some(keys) => fold(keys.addresses ^ self.ethernet()),
         }
     }
 
@@ -291,50 +297,25 @@ impl FlowKeys {
     }
 }
 
-/// The addresses and, if wanted, the ports of the outermost packet, or of the packet that an ICMP error
+/// The keys of a packet behind whose `outer` header is ICMP: an error's are those of the packet that it
 /// tells of. `None`: hashed as if it were not IP.
-#[inline]
-fn outer_keys(kind: EtherType, packet: &[u8], ports_count: bool) -> Option<FlowKeys> {
-    let outer = IpHeader::parse(kind, packet, 0)?;
+#[inline(never)]
+fn icmp_keys(kind: EtherType, packet: &[u8], outer: IpHeader) -> Option<FlowKeys> {
     let mut keys = FlowKeys {
         addresses: outer.addresses,
         ..FlowKeys::default()
     };
-    let Some(protocol) = outer.protocol else {
+    let Some(header) = bytes_at::<8>(packet, outer.end) else {
         return Some(keys);
     };
-    if protocol == protocol::ICMP || protocol == protocol::ICMPV6 {
-        return icmp_keys(kind, packet, outer.end, protocol, ports_count, keys);
-    }
-    if ports_count {
-        keys.ports = ports(packet, outer.end, protocol);
-    }
-    Some(keys)
-}
-
-/// Completes the keys of a packet whose ICMP header is at `at`.
-#[inline(never)]
-fn icmp_keys(
-    kind: EtherType,
-    packet: &[u8],
-    at: usize,
-    protocol: u8,
-    ports_count: bool,
-    mut keys: FlowKeys,
-) -> Option<FlowKeys> {
-    let Some(header) = bytes_at::<8>(packet, at) else {
-        return Some(keys);
-    };
-    if !is_icmp_error(protocol, header[0]) {
+    if !is_icmp_error(outer.protocol, header[0]) {
         keys.icmp = icmp_key(*header);
         return Some(keys);
     }
     // The error is of the outer packet's protocol, so the packet in it is taken for the same.
-    let inner = IpHeader::parse(kind, packet, at + header.len())?;
+    let inner = IpHeader::parse(kind, packet, outer.end + header.len())?;
     keys.addresses = inner.addresses;
-    if ports_count {
-        keys.ports = ports(packet, inner.end, inner.protocol.unwrap_or(protocol));
-    }
+    keys.ports = ports(packet, inner.end, inner.protocol);
     Some(keys)
 }
 
@@ -358,6 +339,8 @@ mod protocol {
     pub(super) const SCTP: u8 = 132;
     pub(super) const UDP_LITE: u8 = 136;
     pub(super) const MPLS: u8 = 137;
+    /// Reserved by IANA, and nothing to the kernel's dissector: stands for no header.
+    pub(super) const NONE: u8 = 255;
 }
 
 /// What an IPv4 or IPv6 header says of a flow. Neither version nor lengths are checked, as in Linux.
@@ -368,8 +351,8 @@ struct IpHeader {
     /// Where the next header is; may lie behind the packet's end, and in the header itself where the
     /// header says that it is shorter than 20 bytes.
     end: usize,
-    /// What the next header is; `None` in an IPv4 fragment, first or later.
-    protocol: Option<u8>,
+    /// What the next header is; [`protocol::NONE`] in an IPv4 fragment, first or later.
+    protocol: u8,
 }
 
 impl IpHeader {
@@ -383,8 +366,12 @@ impl IpHeader {
                 Some(Self {
                     addresses: words(&header[12..]),
                     end: at + usize::from(header[0] & 0xf) * 4,
-                    // Neither more fragments nor an offset.
-                    protocol: (fragment & 0x3fff == 0).then_some(header[9]),
+                    // A fragment has more fragments behind it, or an offset.
+                    protocol: if fragment & 0x3fff == 0 {
+                        header[9]
+                    } else {
+                        protocol::NONE
+                    },
                 })
             }
             EtherType::IPV6 => {
@@ -392,7 +379,7 @@ impl IpHeader {
                 Some(Self {
                     addresses: words(&header[8..]),
                     end: at + header.len(),
-                    protocol: Some(header[6]),
+                    protocol: header[6],
                 })
             }
             _ => None,
