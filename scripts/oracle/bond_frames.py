@@ -11,6 +11,7 @@ a change here is a change there, and calls for recording anew.
 
 SEED = 0x76737769746368
 COUNT = 10_080
+TURNS_COUNT = 480
 LENGTH_MAX = 1514
 
 ICMP_TYPES = [0, 3, 4, 5, 8, 11, 12, 13, 14, 17]
@@ -266,6 +267,21 @@ def corpus():
     """All frames, in order."""
     random = Random(SEED)
     return [frame(random) for _ in range(COUNT)]
+
+
+def turns(frames):
+    """What a bond in mode balance-rr is asked about: the first frames, an IGMP report after each sixteen, every
+    other one tagged."""
+    addresses = b"\x01\x00\x5e\x00\x00\x16\x02\x00\x00\x00\x00\x01"
+    packet = bytes([0x46, 0xC0, 0, 40, 0, 0, 0x40, 0, 1, 2]) + bytes(30)
+    chosen = []
+    for at, whole in enumerate(frames[:TURNS_COUNT]):
+        chosen.append(whole)
+        if at % 32 == 15:
+            chosen.append(addresses + b"\x08\x00" + packet)
+        if at % 32 == 31:
+            chosen.append(addresses + b"\x81\x00\x00\x05\x08\x00" + packet)
+    return chosen
 
 
 def digest(frames):

@@ -1,5 +1,5 @@
-//! The kernel's choices replayed (K-20): the member that each frame of `tests/data/bond` left a real
-//! Linux bond by is the one that our hash and a new table of buckets name.
+//! The kernel's choices replayed (K-20, K-21): the member that each frame of `tests/data/bond` left a real
+//! Linux bond by is the one that our hash and a new table of buckets name, or whose turn it is.
 //!
 //! The frames came to the bond through a bridge, as a virtual machine's do; each is asked of ours with
 //! its outermost tag in band and beside the bytes. The kernel that answered is named in the file; it knows
@@ -15,8 +15,8 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use vswitch_base::PortIndex;
 use vswitch_base::ether::{EtherView, InBandTag};
-use vswitch_base::flow::{HashPolicy, hash};
-use vswitch_core::bond::Buckets;
+use vswitch_base::flow::{FlowView, HashPolicy, hash};
+use vswitch_core::bond::{Buckets, RoundRobin};
 
 /// What stands for a frame that the kernel dropped.
 const LOST: u8 = b'-';
@@ -28,11 +28,20 @@ struct Section {
     digits: Vec<u8>,
 }
 
+/// One setting of balance-rr, and the member of each of the first frames.
+struct Turns {
+    packets_per_slave: u16,
+    /// Members that can send, as digits.
+    up: Vec<u8>,
+    digits: Vec<u8>,
+}
+
 /// The recorded file.
 struct Recorded {
     digest: u64,
     count: usize,
     sections: Vec<Section>,
+    turns: Vec<Turns>,
 }
 
 fn read() -> Recorded {
@@ -45,24 +54,40 @@ fn read() -> Recorded {
         panic!("no line of frames");
     };
     let mut sections: Vec<Section> = Vec::new();
+    let mut turns: Vec<Turns> = Vec::new();
     for line in lines {
-        if let Some(name) = line.strip_prefix("answers ") {
-            let (policy, members) = name.split_once(' ').unwrap();
-            sections.push(Section {
+        let words: Vec<_> = line.split(' ').collect();
+        match words[..] {
+            ["answers", policy, members] => sections.push(Section {
                 policy: policy.parse().unwrap(),
                 members: members.parse().unwrap(),
                 digits: Vec::new(),
-            });
-        } else {
-            let section = sections.last_mut().unwrap();
-            section.digits.extend_from_slice(line.as_bytes());
+            }),
+            ["turns", each, up] => turns.push(Turns {
+                packets_per_slave: each.parse().unwrap(),
+                up: up.into(),
+                digits: Vec::new(),
+            }),
+            _ => {
+                let digits = match turns.last_mut() {
+                    Some(turns) => &mut turns.digits,
+                    None => &mut sections.last_mut().unwrap().digits,
+                };
+                digits.extend_from_slice(line.as_bytes());
+            }
         }
     }
     Recorded {
         digest: u64::from_str_radix(digest, 16).unwrap(),
         count: count.parse().unwrap(),
         sections,
+        turns,
     }
+}
+
+/// The kernel takes a tag off only when two bytes follow the inner EtherType, and drops the frame else.
+fn is_cut_in_tag(frame: &[u8]) -> bool {
+    matches!(frame[12..14], [0x81, 0x00] | [0x88, 0xa8]) && frame.len() < 20
 }
 
 /// The number of a frame, which has to be one, wherever its tag is.
@@ -108,9 +133,7 @@ fn every_frame_leaves_by_the_member_that_the_kernel_chose() {
             let buckets = Buckets::new(&members);
             for ((digit, number), frame) in section.digits.iter().zip(&hashes).zip(&frames) {
                 if *digit == LOST {
-                    // The kernel takes a tag off only when two bytes follow the inner EtherType.
-                    let tagged = matches!(frame[12..14], [0x81, 0x00] | [0x88, 0xa8]);
-                    assert!(tagged && frame.len() < 20, "the kernel lost {frame:02x?}");
+                    assert!(is_cut_in_tag(frame), "the kernel lost {frame:02x?}");
                 } else if buckets.pick(*number) != Some(PortIndex(u16::from(*digit - b'0'))) {
                     if policy.name().starts_with("encap") && has_fcoe_in_gre(frame) {
                         excepted.insert(frame);
@@ -124,6 +147,35 @@ fn every_frame_leaves_by_the_member_that_the_kernel_chose() {
     let few: Vec<_> = wrong.iter().take(5).collect();
     assert!(wrong.is_empty(), "{} differ: {few:02x?}", wrong.len());
     assert_eq!(excepted.len(), 3, "the excepted class is what it was");
+}
+
+/// K-21: member after member, with every number of frames in a row and with members that are down. The
+/// recorder's settings follow one another on one bond, so the count goes on.
+#[test]
+fn every_frame_takes_the_turn_that_the_kernel_gave_it() {
+    let recorded = read();
+    let frames = frames::corpus(recorded.count);
+    let frames = frames::turns(&frames);
+    let mut round_robin = RoundRobin::new(1, 0);
+    assert_eq!(recorded.turns.len(), 6);
+    for turns in &recorded.turns {
+        round_robin.set_packets_per_slave(turns.packets_per_slave);
+        assert_eq!(turns.digits.len(), frames.len());
+        for (digit, frame) in turns.digits.iter().zip(&frames) {
+            let member = if FlowView::new(frame, None).unwrap().is_igmp() {
+                // By the active member, the first, and no turn. Without monitoring it stays the active
+                // one when it is down.
+                Some(b'0').filter(|active| turns.up.contains(active))
+            } else if is_cut_in_tag(frame) {
+                None
+            } else {
+                let up = |member: &u8| turns.up.contains(member);
+                round_robin.pick(b"012", up).copied()
+            };
+            let member = member.unwrap_or(LOST);
+            assert_eq!(member, *digit, "{}", turns.packets_per_slave);
+        }
+    }
 }
 
 /// The corpus says something: it holds every policy with every number of members, and no member is

@@ -59,6 +59,24 @@ pub(super) fn corpus(count: usize) -> Vec<Vec<u8>> {
     (0..count).map(|_| frame(&mut random)).collect()
 }
 
+/// What a bond in mode balance-rr was asked about: the first 480 frames, an IGMP report after each sixteen,
+/// every other one tagged.
+pub(super) fn turns(frames: &[Vec<u8>]) -> Vec<Vec<u8>> {
+    let addresses = [1, 0, 0x5e, 0, 0, 0x16, 2, 0, 0, 0, 0, 1];
+    let header = [0x46, 0xc0, 0, 40, 0, 0, 0x40, 0, 1, 2];
+    let mut chosen = Vec::new();
+    for (at, frame) in frames.iter().take(480).enumerate() {
+        chosen.push(frame.clone());
+        let kind: &[u8] = match at % 32 {
+            15 => &[8, 0],
+            31 => &[0x81, 0, 0, 5, 8, 0],
+            _ => continue,
+        };
+        chosen.push(join(&[&addresses, kind, &header, &[0; 30]]));
+    }
+    chosen
+}
+
 /// 64-bit FNV-1a over all frames, each with its length before it.
 pub(super) fn digest(frames: &[Vec<u8>]) -> u64 {
     let step = |value: u64, byte: &u8| (value ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
