@@ -8,7 +8,7 @@
 #   scripts/ci.sh schedule           mailbox, punts and FDB under a model checker, and the mutants they kill
 #   scripts/ci.sh daemon             the real binaries on a private socket; the public varlink client (no privileges)
 #   scripts/ci.sh netns              real devices in namespaces (root)
-#   scripts/ci.sh oracle             a real kernel bridge still does what was recorded (User-mode Linux)
+#   scripts/ci.sh oracle             a real kernel bridge and bond still do what was recorded (User-mode Linux)
 #   scripts/ci.sh demo               the demonstration, start to end (root)
 #   scripts/ci.sh soak-smoke         full load on a switch that is changed every second, for 15 seconds (root)
 #   scripts/ci.sh bench-smoke        every bench runs, briefly, and allocates nothing where it must not (io: root)
@@ -67,13 +67,16 @@ run_netns() {
   cargo test --quiet -p vswitch-tests --test netns -- --test-threads=1
 }
 run_oracle() {
-  local status=0
-  scripts/kernel-oracle --check || status=$?
-  if [ "$status" = 77 ]; then
-    echo "SKIPPED: the kernel bridge oracle; see above for what to install" >&2
-  elif [ "$status" != 0 ]; then
-    return "$status"
-  fi
+  local oracle status
+  for oracle in kernel-oracle bond-oracle; do
+    status=0
+    "scripts/$oracle" --check || status=$?
+    if [ "$status" = 77 ]; then
+      echo "SKIPPED: scripts/$oracle; see above for what to install" >&2
+    elif [ "$status" != 0 ]; then
+      return "$status"
+    fi
+  done
 }
 run_demo() { need_root demo && scripts/demo --once; }
 run_soak-smoke() { need_root soak-smoke && scripts/soak --seconds 15 --debug; }

@@ -19,7 +19,7 @@ use std::fmt;
 use vswitch_api::config::{BondMode, PrimaryReselect};
 use vswitch_base::flow::HashPolicy;
 use vswitch_base::{Duration, Instant, PortIndex, Timer};
-use vswitch_core::bond::{Admits, HashKey, Hashed, Transmit, Turns};
+use vswitch_core::bond::{Admits, Buckets, HashKey, Hashed, Remap, Transmit, Turns};
 
 /// A member's link, as the bond takes it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -324,24 +324,37 @@ impl Bond {
     fn transmit_now(&self) -> Transmit {
         let config = &self.wanted.config;
         let usable = self.members.iter().filter(|m| m.is_usable());
-        let usable: Box<[PortIndex]> = usable.map(|m| m.index).collect();
+        let usable: Vec<PortIndex> = usable.map(|m| m.index).collect();
         let Some(active) = self.active else {
             return Transmit::Nobody;
         };
         match config.mode {
             BondMode::ActiveBackup => Transmit::One(active),
             BondMode::BalanceRr => Transmit::Turns(Turns {
-                members: usable,
+                members: self
+                    .members
+                    .iter()
+                    .map(|m| (m.index, m.is_usable()))
+                    .collect(),
                 // Checked to be at most 65,535.
-                in_a_row: u16::try_from(config.packets_per_slave.0).unwrap_or(1),
+                packets_per_slave: u16::try_from(config.packets_per_slave.0).unwrap_or(1),
                 groups: active,
             }),
             BondMode::BalanceXor => Transmit::Hashed(Hashed {
                 key: HashKey::Flow(policy(config.xmit_hash_policy)),
                 seed: config.hash_seed,
-                table: usable,
+                buckets: self.buckets(&usable),
             }),
-            BondMode::Broadcast => Transmit::Copies(usable),
+            BondMode::Broadcast => Transmit::Copies(usable.into()),
+        }
+    }
+
+    /// Who has which flows, now that these members can be used: only those move that must (N-10), and as
+    /// long as nobody went or came the choice is the kernel's.
+    fn buckets(&self, usable: &[PortIndex]) -> Buckets {
+        match &self.transmit {
+            Transmit::Hashed(before) => Buckets::update(&before.buckets, usable, Remap::Resilient),
+            _ => Buckets::new(usable),
         }
     }
 

@@ -466,8 +466,12 @@ pub(crate) fn senders(transmit: &Transmit) -> Vec<PortIndex> {
     match transmit {
         Transmit::Nobody => Vec::new(),
         Transmit::One(member) => vec![*member],
-        Transmit::Turns(turns) => [&turns.members[..], &[turns.groups]].concat(),
-        Transmit::Hashed(hashed) => hashed.table.to_vec(),
+        Transmit::Turns(turns) => {
+            let can_send = turns.members.iter().filter(|(_, can_send)| *can_send);
+            let members = can_send.map(|(member, _)| *member);
+            members.chain([turns.groups]).collect()
+        }
+        Transmit::Hashed(hashed) => hashed.buckets.owners().to_vec(),
         Transmit::Copies(members) => members.to_vec(),
     }
 }

@@ -78,16 +78,6 @@ impl HashPolicy {
     pub fn from_number(number: u8) -> Option<Self> {
         Self::ALL.get(usize::from(number)).copied()
     }
-
-    /// Whether IP addresses count.
-    const fn has_network(self) -> bool {
-        !matches!(self, Self::Layer2 | Self::VlanSrcmac)
-    }
-
-    /// Whether ports count.
-    const fn has_transport(self) -> bool {
-        matches!(self, Self::Layer34 | Self::Encap34)
-    }
 }
 
 impl fmt::Display for HashPolicy {
@@ -123,6 +113,9 @@ impl FromStr for HashPolicy {
     }
 }
 
+/// Tags in band that Linux looks through for the network protocol, the outermost apart.
+const TAGS_MAX: usize = 6;
+
 /// What of a frame makes its flow.
 #[derive(Clone, Copy, Debug)]
 pub struct FlowView<'a> {
@@ -139,6 +132,10 @@ pub struct FlowView<'a> {
 impl<'a> FlowView<'a> {
     /// A view of a frame, with its outermost tag in band or handed over in `stripped`; `None` when it has
     /// fewer than 14 bytes. A tag that is cut short is no tag (Linux drops such a frame).
+    ///
+    /// Where tags end in MPLS, Linux writes the outermost one back into the frame before a bond sees it,
+    /// because devices promise nothing for MPLS. So the TPID is the EtherType here too, there is no tag
+    /// beside the bytes, and `payload` is still what is behind that tag.
     #[inline]
     #[must_use]
     pub fn new(bytes: &'a [u8], stripped: Option<Tag>) -> Option<Self> {
@@ -146,8 +143,8 @@ impl<'a> FlowView<'a> {
         Self::leaving(addresses, stripped, rest)
     }
 
-    /// As [`Self::new`], of a frame that is put together when it leaves: addresses, a tag before all others,
-    /// and what begins with the EtherType, or with the next tag.
+    /// As [`Self::new`], of a frame that is put together when it leaves: its addresses, a tag before all
+    /// others, and what begins with the EtherType or with the next tag.
     #[inline]
     #[must_use]
     pub fn leaving(
@@ -156,24 +153,62 @@ impl<'a> FlowView<'a> {
         rest: &'a [u8],
     ) -> Option<Self> {
         let (kind, payload) = rest.split_first_chunk()?;
-        let kind = u16::from_be_bytes(*kind);
-        if stripped.is_none()
-            && Tpid::from_ether_type(kind).is_some()
-            && let Some(([a, b, c, d], behind)) = payload.split_first_chunk()
-        {
-            return Some(Self {
-                addresses,
-                tag: Some(Tci(u16::from_be_bytes([*a, *b]))),
-                kind: EtherType(u16::from_be_bytes([*c, *d])),
-                payload: behind,
-            });
-        }
-        Some(Self {
+        let view = Self {
             addresses,
-            tag: stripped.map(|tag| tag.tci),
-            kind: EtherType(kind),
+            tag: None,
+            kind: EtherType(u16::from_be_bytes(*kind)),
             payload,
-        })
+        };
+        if let Some(tag) = stripped {
+            return Some(view.behind(tag));
+        }
+        if let Some(tpid) = Tpid::from_ether_type(view.kind.0)
+            && let Some(([a, b, c, d], payload)) = payload.split_first_chunk()
+        {
+            let tci = Tci(u16::from_be_bytes([*a, *b]));
+            let kind = EtherType(u16::from_be_bytes([*c, *d]));
+            let inner = Self {
+                kind,
+                payload,
+                ..view
+            };
+            return Some(inner.behind(Tag { tpid, tci }));
+        }
+        Some(view)
+    }
+
+    /// This untagged view with a tag before it.
+    #[inline]
+    fn behind(self, tag: Tag) -> Self {
+        if self.ends_in_mpls() {
+            Self {
+                kind: EtherType(tag.tpid.ether_type()),
+                ..self
+            }
+        } else {
+            Self {
+                tag: Some(tag.tci),
+                ..self
+            }
+        }
+    }
+
+    /// Whether what follows all tags in band is MPLS. As many tags are looked at as Linux does.
+    #[inline]
+    fn ends_in_mpls(&self) -> bool {
+        let mut kind = self.kind.0;
+        let mut rest = self.payload;
+        for _ in 0..TAGS_MAX {
+            if Tpid::from_ether_type(kind).is_none() {
+                break;
+            }
+            let Some(([_, _, a, b], behind)) = rest.split_first_chunk() else {
+                break;
+            };
+            kind = u16::from_be_bytes([*a, *b]);
+            rest = behind;
+        }
+        matches!(kind, 0x8847 | 0x8848)
     }
 
     /// The flow as a number. With a `seed` of 0 it is the kernel's; any other seed deals the same flows
@@ -185,26 +220,50 @@ impl<'a> FlowView<'a> {
         if seed == 0 { hash } else { mix(hash ^ seed) }
     }
 
+    /// Whether it is IGMP over IPv4, which balance-rr sends by the active member alone.
+    #[inline]
+    #[must_use]
+    pub fn is_igmp(&self) -> bool {
+        let header = || bytes_at::<20>(self.payload, 0);
+        self.kind == EtherType::IPV4 && header().is_some_and(|h| h[9] == protocol::IGMP)
+    }
+
     #[inline]
     fn kernel_hash(&self, policy: HashPolicy) -> u32 {
-        if policy == HashPolicy::VlanSrcmac {
-            return self.vlan_and_source();
+        match policy {
+            HashPolicy::Layer2 => self.ethernet(),
+            HashPolicy::VlanSrcmac => self.vlan_and_source(),
+            HashPolicy::Layer23 | HashPolicy::Layer34 => self.outer(policy == HashPolicy::Layer34),
+            HashPolicy::Encap23 | HashPolicy::Encap34 => {
+                let keys = dissect::innermost_keys(self.kind, self.tag.is_some(), self.payload);
+                self.network(keys, policy == HashPolicy::Encap34)
+            }
         }
-        if !policy.has_network() {
+    }
+
+    /// By the outermost packet. What most frames are is decided without the detour over keys in memory.
+    #[inline]
+    fn outer(&self, ports_count: bool) -> u32 {
+        let Some(ip) = IpHeader::parse(self.kind, self.payload, 0) else {
             return self.ethernet();
+        };
+        if ip.protocol == protocol::ICMP || ip.protocol == protocol::ICMPV6 {
+            let keys = icmp_keys(self.kind, self.payload, ip);
+            return self.network(keys, ports_count);
         }
-        let keys = match policy {
-            HashPolicy::Layer34 => outer_keys(self.kind, self.payload, true),
-            HashPolicy::Layer23 => outer_keys(self.kind, self.payload, false),
-            _ => dissect::innermost_keys(self.kind, self.tag.is_some(), self.payload),
-        };
-        let Some(keys) = keys else {
-            return self.ethernet();
-        };
-        if policy.has_transport() {
-            fold(keys.transport() ^ keys.addresses) >> 1
+        if ports_count {
+            fold(ip.addresses ^ ports(self.payload, ip.end, ip.protocol)) >> 1
         } else {
-            fold(self.ethernet() ^ keys.addresses)
+            fold(ip.addresses ^ self.ethernet())
+        }
+    }
+
+    #[inline]
+    fn network(&self, keys: Option<FlowKeys>, ports_count: bool) -> u32 {
+        match keys {
+            None => self.ethernet(),
+            Some(keys) if ports_count => fold(keys.addresses ^ keys.transport()) >> 1,
+            Some(keys) => fold(keys.addresses ^ self.ethernet()),
         }
     }
 
@@ -251,50 +310,25 @@ impl FlowKeys {
     }
 }
 
-/// The addresses and, if wanted, the ports of the outermost packet, or of the packet that an ICMP error
+/// The keys of a packet behind whose `outer` header is ICMP: an error's are those of the packet that it
 /// tells of. `None`: hashed as if it were not IP.
-#[inline]
-fn outer_keys(kind: EtherType, packet: &[u8], ports_count: bool) -> Option<FlowKeys> {
-    let outer = IpHeader::parse(kind, packet, 0)?;
+#[inline(never)]
+fn icmp_keys(kind: EtherType, packet: &[u8], outer: IpHeader) -> Option<FlowKeys> {
     let mut keys = FlowKeys {
         addresses: outer.addresses,
         ..FlowKeys::default()
     };
-    let Some(protocol) = outer.protocol else {
+    let Some(header) = bytes_at::<8>(packet, outer.end) else {
         return Some(keys);
     };
-    if protocol == protocol::ICMP || protocol == protocol::ICMPV6 {
-        return icmp_keys(kind, packet, outer.end, protocol, ports_count, keys);
-    }
-    if ports_count {
-        keys.ports = ports(packet, outer.end, protocol);
-    }
-    Some(keys)
-}
-
-/// Completes the keys of a packet whose ICMP header is at `at`.
-#[inline(never)]
-fn icmp_keys(
-    kind: EtherType,
-    packet: &[u8],
-    at: usize,
-    protocol: u8,
-    ports_count: bool,
-    mut keys: FlowKeys,
-) -> Option<FlowKeys> {
-    let Some(header) = bytes_at::<8>(packet, at) else {
-        return Some(keys);
-    };
-    if !is_icmp_error(protocol, header[0]) {
+    if !is_icmp_error(outer.protocol, header[0]) {
         keys.icmp = icmp_key(*header);
         return Some(keys);
     }
     // The error is of the outer packet's protocol, so the packet in it is taken for the same.
-    let inner = IpHeader::parse(kind, packet, at + header.len())?;
+    let inner = IpHeader::parse(kind, packet, outer.end + header.len())?;
     keys.addresses = inner.addresses;
-    if ports_count {
-        keys.ports = ports(packet, inner.end, inner.protocol.unwrap_or(protocol));
-    }
+    keys.ports = ports(packet, inner.end, inner.protocol);
     Some(keys)
 }
 
@@ -302,6 +336,7 @@ fn icmp_keys(
 mod protocol {
     pub(super) const HOP_BY_HOP: u8 = 0;
     pub(super) const ICMP: u8 = 1;
+    pub(super) const IGMP: u8 = 2;
     pub(super) const IPIP: u8 = 4;
     pub(super) const TCP: u8 = 6;
     pub(super) const UDP: u8 = 17;
@@ -317,6 +352,8 @@ mod protocol {
     pub(super) const SCTP: u8 = 132;
     pub(super) const UDP_LITE: u8 = 136;
     pub(super) const MPLS: u8 = 137;
+    /// Reserved by IANA, and nothing to the kernel's dissector: stands for no header.
+    pub(super) const NONE: u8 = 255;
 }
 
 /// What an IPv4 or IPv6 header says of a flow. Neither version nor lengths are checked, as in Linux.
@@ -327,8 +364,8 @@ struct IpHeader {
     /// Where the next header is; may lie behind the packet's end, and in the header itself where the
     /// header says that it is shorter than 20 bytes.
     end: usize,
-    /// What the next header is; `None` in an IPv4 fragment, first or later.
-    protocol: Option<u8>,
+    /// What the next header is; [`protocol::NONE`] in an IPv4 fragment, first or later.
+    protocol: u8,
 }
 
 impl IpHeader {
@@ -342,8 +379,12 @@ impl IpHeader {
                 Some(Self {
                     addresses: words(&header[12..]),
                     end: at + usize::from(header[0] & 0xf) * 4,
-                    // Neither more fragments nor an offset.
-                    protocol: (fragment & 0x3fff == 0).then_some(header[9]),
+                    // A fragment has more fragments behind it, or an offset.
+                    protocol: if fragment & 0x3fff == 0 {
+                        header[9]
+                    } else {
+                        protocol::NONE
+                    },
                 })
             }
             EtherType::IPV6 => {
@@ -351,7 +392,7 @@ impl IpHeader {
                 Some(Self {
                     addresses: words(&header[8..]),
                     end: at + header.len(),
-                    protocol: Some(header[6]),
+                    protocol: header[6],
                 })
             }
             _ => None,

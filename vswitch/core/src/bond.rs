@@ -10,6 +10,12 @@
 //!   out   bond ──transmit──► one member, each in turn, by hash, or all
 //! ```
 
+pub mod buckets;
+pub mod round_robin;
+
+pub use buckets::{Buckets, Remap};
+pub use round_robin::RoundRobin;
+
 use crate::explain::Chosen;
 use crate::frame::Frame;
 use crate::ingress::Classified;
@@ -38,10 +44,11 @@ pub enum Transmit {
 /// Members in turn.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Turns {
-    /// Those that can send, in the order they joined.
-    pub members: Box<[PortIndex]>,
-    /// Frames in a row for each, 1 to 65535 (`packets_per_slave`); 0: a member at random for each.
-    pub in_a_row: u16,
+    /// All of them, in the order of the configuration, and whether each can send: one that cannot leaves its
+    /// turn to the next.
+    pub members: Box<[(PortIndex, bool)]>,
+    /// Frames in a row for each, 1 to 65535; 0: a member at random for each.
+    pub packets_per_slave: u16,
     /// Where IGMP goes: a report and the leave that follows it must not overtake each other, nor reach
     /// the switch by two ports.
     pub groups: PortIndex,
@@ -54,8 +61,8 @@ pub struct Hashed {
     pub key: HashKey,
     /// Mixed into the hash (OVS's `bond-hash-basis`); 0 gives the kernel's choice.
     pub seed: u32,
-    /// A frame leaves by the member at its hash modulo the length.
-    pub table: Box<[PortIndex]>,
+    /// Who has which numbers.
+    pub buckets: Buckets,
 }
 
 /// What of a frame decides its member.
@@ -90,8 +97,8 @@ pub struct Share {
     pub groups: bool,
     /// As [`Hashed::seed`].
     pub seed: u32,
-    /// Whether frames for a station with that hash, modulo the length, are let in. For a while after a
-    /// station moved to another member both say so. Not empty.
+    /// By bucket of [`Hashed::buckets`], whether frames for its stations are let in. For a while after a
+    /// bucket moved to another member both say so.
     pub stations: Box<[bool]>,
 }
 
@@ -106,8 +113,9 @@ impl Admits {
             Self::Unicast => !dst.is_multicast(),
             Self::Share(share) if dst.is_multicast() => share.groups,
             Self::Share(share) => {
-                let at = station_hash(vid, dst.mac(), share.seed) as usize % share.stations.len();
-                share.stations[at]
+                let number = station_hash(vid, dst.mac(), share.seed) as usize;
+                let bucket = number.checked_rem(share.stations.len());
+                bucket.is_some_and(|bucket| share.stations[bucket])
             }
         }
     }
@@ -136,32 +144,39 @@ impl Admits {
 }
 
 impl Transmit {
-    /// The members that send a frame which leaves tagged or not; `turn` counts the frames of this bond in
-    /// this worker.
+    /// The members that send a frame which leaves tagged or not; `turn` is this worker's count for the bond.
     #[inline]
-    #[must_use]
-    pub fn members(
+    pub fn each(
         &self,
         frame: &Frame<'_>,
         class: &Classified,
         tagged: bool,
-        turn: &mut u32,
-    ) -> &[PortIndex] {
+        turn: &mut RoundRobin,
+        mut send: impl FnMut(PortIndex),
+    ) {
         match self {
-            Self::Nobody => &[],
-            Self::One(member) => std::slice::from_ref(member),
-            Self::Copies(members) => members,
+            Self::Nobody => {}
+            Self::One(member) => send(*member),
+            Self::Copies(members) => members.iter().copied().for_each(send),
             Self::Hashed(hashed) => {
-                let at = hashed.hash(frame, class, tagged) as usize % hashed.table.len();
-                std::slice::from_ref(&hashed.table[at])
+                let number = hashed.number(frame, class, tagged);
+                hashed.buckets.pick(number).into_iter().for_each(send);
             }
-            Self::Turns(turns) => std::slice::from_ref(turns.next(frame, class, turn)),
+            Self::Turns(turns) => {
+                let flow = leaving(frame, class, tagged);
+                if flow.is_some_and(|flow| flow.is_igmp()) {
+                    return send(turns.groups);
+                }
+                turn.set_packets_per_slave(turns.packets_per_slave);
+                let picked = turn.pick(&turns.members, |(_, can_send)| *can_send);
+                picked.into_iter().for_each(|(member, _)| send(*member));
+            }
         }
     }
 }
 
 impl Transmit {
-    /// How the members that [`Self::members`] names were chosen.
+    /// How the members that [`Self::each`] names were chosen.
     #[must_use]
     pub const fn why(&self) -> Chosen {
         match self {
@@ -175,41 +190,29 @@ impl Transmit {
 
 impl Hashed {
     #[inline]
-    fn hash(&self, frame: &Frame<'_>, class: &Classified, tagged: bool) -> u32 {
+    fn number(&self, frame: &Frame<'_>, class: &Classified, tagged: bool) -> u32 {
         match self.key {
             HashKey::Station => {
                 let vid = class.vid.filter(|_| tagged);
                 station_hash(vid, class.src.mac(), self.seed)
             }
             HashKey::Flow(policy) => {
-                let outer = tagged.then_some(Tag {
-                    tpid: Tpid::Dot1q,
-                    tci: class.tci,
-                });
-                // A classified frame has a whole header.
-                let rest = frame.bytes.get(usize::from(class.cut)..).unwrap_or(&[]);
-                let addresses = frame.bytes.first_chunk().unwrap_or(&[0; 12]);
-                FlowView::leaving(addresses, outer.or(class.inner), rest)
-                    .map_or(0, |flow| flow.hash(policy, self.seed))
+                let flow = leaving(frame, class, tagged);
+                flow.map_or(0, |flow| flow.hash(policy, self.seed))
             }
         }
     }
 }
 
-impl Turns {
-    #[inline]
-    fn next(&self, frame: &Frame<'_>, class: &Classified, turn: &mut u32) -> &PortIndex {
-        if is_igmp(frame, class) {
-            return &self.groups;
-        }
-        let count = *turn;
-        *turn = count.wrapping_add(1);
-        let at = match self.in_a_row {
-            0 => scrambled(count),
-            in_a_row => count / u32::from(in_a_row),
-        };
-        &self.members[at as usize % self.members.len()]
-    }
+/// A classified frame as it leaves; `None` for one that is too short to be sent.
+#[inline]
+fn leaving<'f>(frame: &Frame<'f>, class: &Classified, tagged: bool) -> Option<FlowView<'f>> {
+    let outer = tagged.then_some(Tag {
+        tpid: Tpid::Dot1q,
+        tci: class.tci,
+    });
+    let rest = frame.bytes.get(usize::from(class.cut)..)?;
+    FlowView::leaving(frame.bytes.first_chunk()?, outer.or(class.inner), rest)
 }
 
 /// The hash of a station in a VLAN; `None` where its frames are untagged on the link.
@@ -223,27 +226,4 @@ fn station_hash(vid: Option<Vid>, mac: MacAddr, seed: u32) -> u32 {
         payload: &[],
     };
     station.hash(HashPolicy::VlanSrcmac, seed)
-}
-
-/// A number that looks drawn (the finalizer of MurmurHash3): all of its bits hang on all of `count`'s.
-const fn scrambled(mut count: u32) -> u32 {
-    count ^= count >> 16;
-    count = count.wrapping_mul(0x85eb_ca6b);
-    count ^= count >> 13;
-    count = count.wrapping_mul(0xc2b2_ae35);
-    count ^ count >> 16
-}
-
-/// IGMP over IPv4, behind the tag that was judged and before no other.
-#[inline]
-fn is_igmp(frame: &Frame<'_>, class: &Classified) -> bool {
-    const PROTOCOL_AT: usize = 2 + 9;
-    const IGMP: u8 = 2;
-    let payload = frame.bytes.get(usize::from(class.cut)..).unwrap_or(&[]);
-    let ether_type = payload
-        .first_chunk()
-        .map(|b| EtherType(u16::from_be_bytes(*b)));
-    class.inner.is_none()
-        && ether_type == Some(EtherType::IPV4)
-        && payload.get(PROTOCOL_AT) == Some(&IGMP)
 }

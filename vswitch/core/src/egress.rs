@@ -45,8 +45,6 @@ struct List {
 pub struct Staging {
     lists: Vec<List>,
     touched: Vec<PortIndex>,
-    /// Frames that each bond has sent in turns.
-    turns: Vec<u32>,
     /// The number of each variant: frame times two, plus one if tagged.
     numbers: [u8; VARIANTS],
     /// The variants that are to be composed, by number.
@@ -58,7 +56,6 @@ impl Default for Staging {
         Self {
             lists: Vec::new(),
             touched: Vec::new(),
-            turns: Vec::new(),
             numbers: [NONE; VARIANTS],
             variants: ArrayVec::new(),
         }
@@ -74,17 +71,8 @@ impl Staging {
                 numbers: [0; BATCH_MAX],
             };
             self.lists.resize(port_slots, empty);
-            self.turns.resize(port_slots, 0);
             self.touched.reserve(port_slots);
         }
-    }
-
-    /// The count of turns of a bond; see [`Transmit::members`].
-    ///
-    /// [`Transmit::members`]: crate::bond::Transmit::members
-    #[inline]
-    pub fn turn(&mut self, bond: PortIndex) -> &mut u32 {
-        &mut self.turns[bond.index()]
     }
 
     /// Stages a copy of frame number `frame` of the batch. At most one for each frame and port.

@@ -3,6 +3,7 @@
 //! One implementation, never two: the passes are generic over a [`Recorder`]. The live one records
 //! nothing and costs nothing; the one here keeps every step and tells the passes not to learn.
 
+use crate::bond::RoundRobin;
 use crate::egress;
 use crate::fdb::{EntryKind, FdbKey, Learned};
 use crate::forward;
@@ -204,13 +205,14 @@ pub fn explain(
             copies += usize::from(fits);
             return;
         };
-        for member in transmit.members(frame, &class, egress.tagged, &mut 0) {
-            let (member, why) = (*member, transmit.why());
+        let turn = &mut RoundRobin::new(1, 1);
+        transmit.each(frame, &class, egress.tagged, turn, |member| {
             if fits {
+                let why = transmit.why();
                 notes.note(|| Step::By { member, why });
                 copies += 1;
             }
-        }
+        });
     };
     match verdict {
         Verdict::Forward(egress) => {

@@ -8,7 +8,7 @@
 //!
 //! Called by the worker only. Nothing here allocates or waits.
 
-use crate::bond::Admits;
+use crate::bond::{Admits, RoundRobin};
 use crate::capture::CaptureTap;
 use crate::counters::{PortCounters, VlanTally};
 use crate::egress::Staging;
@@ -34,6 +34,8 @@ pub(crate) struct Passes<'p> {
     pub(crate) snapshot: &'p Snapshot,
     pub(crate) outbox: &'p Outbox,
     pub(crate) staging: &'p mut Staging,
+    /// Whose turn it is, by the bond's index.
+    pub(crate) turns: &'p mut [RoundRobin],
     pub(crate) counters: &'p PortCounters,
     pub(crate) tap: Option<&'p CaptureTap>,
     pub(crate) ingress: PortIndex,
@@ -242,18 +244,16 @@ impl Passes<'_> {
             self.staging.push(i, egress);
             return 1;
         };
-        let turn = self.staging.turn(egress.port);
-        let members = transmit.members(frame, class, egress.tagged, turn);
-        for port in members {
-            self.staging.push(
-                i,
-                Egress {
-                    port: *port,
-                    ..egress
-                },
-            );
-        }
-        members.len() as u64
+        let Some(turn) = self.turns.get_mut(egress.port.index()) else {
+            return 0;
+        };
+        let staging = &mut *self.staging;
+        let mut copies = 0;
+        transmit.each(frame, class, egress.tagged, turn, |port| {
+            staging.push(i, Egress { port, ..egress });
+            copies += 1;
+        });
+        copies
     }
 
     #[cold]

@@ -4,6 +4,7 @@
 //! comes of it, then give the batch's memory back. Commands are taken between breaths only. Nothing here
 //! blocks, allocates while frames flow, or knows a clock; the daemon's thread does the waiting.
 
+use crate::bond::RoundRobin;
 use crate::capture::CaptureTap;
 use crate::counters::PortCounters;
 use crate::egress::{Staging, TxSlot};
@@ -75,6 +76,8 @@ pub struct Worker {
     taps: Vec<Option<Arc<CaptureTap>>>,
     tapped: bool,
     staging: Staging,
+    /// Whose turn it is to send, by the bond's index; the count outlives a snapshot.
+    turns: Vec<RoundRobin>,
     finisher: Finisher,
     /// Counts for ports without a slot: the order of commands rules that out, but a number that is
     /// not zero shows that it failed.
@@ -100,6 +103,7 @@ impl Worker {
             taps: Vec::new(),
             tapped: false,
             staging: Staging::default(),
+            turns: Vec::new(),
             finisher: Finisher::default(),
             lost: PortCounters::default(),
             queues_changed: false,
@@ -207,6 +211,7 @@ impl Worker {
                 snapshot: &self.snapshot,
                 outbox: &self.outbox,
                 staging: &mut self.staging,
+                turns: &mut self.turns,
                 counters: &counters,
                 tap,
                 ingress,
@@ -265,6 +270,10 @@ impl Worker {
         match command {
             WorkerCommand::Publish(snapshot) => {
                 self.staging.grow(snapshot.port_slots());
+                for seed in self.turns.len()..snapshot.port_slots() {
+                    let seed = u32::try_from(seed).unwrap_or(0);
+                    self.turns.push(RoundRobin::new(1, seed));
+                }
                 let generation = snapshot.generation;
                 // Replace first, then announce: whoever sees the number may free what came before.
                 if mutant("announce_first") {

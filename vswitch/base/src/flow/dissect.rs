@@ -69,6 +69,7 @@ struct Walk<'a> {
 }
 
 /// The keys of the innermost packet; `None`: hashed by its Ethernet header.
+#[inline(never)]
 pub(super) fn innermost_keys(kind: EtherType, is_tagged: bool, packet: &[u8]) -> Option<FlowKeys> {
     let mut walk = Walk {
         packet,
@@ -158,9 +159,9 @@ impl Walk<'_> {
         }
         self.keys.addresses = header.addresses;
         self.at = header.end;
-        Some(match header.protocol {
-            Some(protocol) => Next::Transport { protocol, v6 },
-            None => Next::Done,
+        Some(Next::Transport {
+            protocol: header.protocol,
+            v6,
         })
     }
 

@@ -4,7 +4,7 @@ use crate::facts::{Link, LinkEvent};
 use crate::testing::{Rig, nic};
 use serde_json::{Value, json};
 use vswitch_base::{Duration, PortIndex};
-use vswitch_core::bond::{Admits, Transmit};
+use vswitch_core::bond::{Admits, Hashed, Transmit};
 use vswitch_core::snapshot::PortState;
 
 /// The uplink of br0 is bond0 of two NICs; a machine's port beside it.
@@ -23,6 +23,13 @@ fn rig() -> Rig {
 fn transmit(rig: &Rig) -> Transmit {
     let bond = rig.index("bond0");
     rig.snapshot.transmit(bond).expect("a bond").clone()
+}
+
+/// Whether flows go by these members and no others.
+fn has(hashed: &Hashed, members: &[PortIndex]) -> bool {
+    let owners = hashed.buckets.owners();
+    owners.iter().all(|owner| members.contains(owner))
+        && members.iter().all(|member| owners.contains(member))
 }
 
 fn carrier(rig: &mut Rig, device: &str, carrier: bool) {
@@ -141,7 +148,7 @@ fn everything_about_a_bond_changes_live() {
     });
     rig.take_log();
     apply(&mut rig, &config);
-    assert!(matches!(transmit(&rig), Transmit::Hashed(hashed) if *hashed.table == [eth0, eth1]));
+    assert!(matches!(transmit(&rig), Transmit::Hashed(hashed) if has(&hashed, &[eth0, eth1])));
     let log = rig.take_log();
     assert!(
         log.iter().all(|e| e.starts_with("publish")),
@@ -150,7 +157,7 @@ fn everything_about_a_bond_changes_live() {
     // A member leaves: first no frame goes by it, then it is closed.
     config["bond"]["bond0"]["members"] = json!(["eth1"]);
     apply(&mut rig, &config);
-    assert!(matches!(transmit(&rig), Transmit::Hashed(hashed) if *hashed.table == [eth1]));
+    assert!(matches!(transmit(&rig), Transmit::Hashed(hashed) if has(&hashed, &[eth1])));
     assert!(!rig.open.contains_key(&eth0));
     // And comes back, before the other.
     config["bond"]["bond0"]["members"] = json!(["eth0", "eth1"]);
