@@ -6,9 +6,9 @@
 //! frames, and a test replays them.
 //!
 //! The number is the one of little-endian machines, whatever machine this is: Linux takes addresses and
-//! ports as they lie in memory, so its own choice depends on byte order. Where it can be seen, a frame is
-//! looked at as the driver sees one from a bridge: the outermost tag is beside the frame and counts for
-//! nothing but `vlan+srcmac`; a second tag is payload, which only the `encap` policies look through.
+//! ports as they lie in memory, so its own choice depends on byte order. A frame is looked at as the driver
+//! sees one that comes from a bridge: the outermost tag is beside the frame and counts for nothing but
+//! `vlan+srcmac`; a second tag is payload, which only the `encap` policies look through.
 //!
 //! Pure, without allocation, and safe on any bytes: a frame that ends early is hashed by what it has.
 
