@@ -26,6 +26,10 @@ use vswitch_base::{EtherType, MacAddr, MacWord, PortIndex, Tag, Tci, Tpid, Vid};
 
 /// How a bond chooses the members that send a frame. No list is empty: a bond without members that can
 /// send is [`Transmit::Nobody`], and its state is not forwarding.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one for each bond of a snapshot, and a box would cost each frame a look into memory"
+)]
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub enum Transmit {
     /// No member can send.
