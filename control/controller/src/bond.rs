@@ -220,10 +220,16 @@ impl Bond {
         self.transmit != Transmit::Nobody
     }
 
-    /// Whether a member is the active one of a mode that has one.
+    /// Whether a member stands by while another is active.
     #[must_use]
     pub fn is_standby(&self, member: PortIndex) -> bool {
-        self.wanted.config.mode == BondMode::ActiveBackup && self.active != Some(member)
+        self.has_active() && self.active != Some(member)
+    }
+
+    /// Whether its mode has one member that the others stand by for. In other modes the one that would be
+    /// active sends IGMP.
+    fn has_active(&self) -> bool {
+        self.wanted.config.mode == BondMode::ActiveBackup
     }
 
     /// What a member lets in; `None`: it is none of this bond's.
@@ -268,8 +274,7 @@ impl Bond {
         let active = self.choose();
         if active != self.active {
             let before = std::mem::replace(&mut self.active, active);
-            // Only this mode has a member that the others stand by for.
-            if config_has_active(self.wanted.config.mode) {
+            if self.has_active() {
                 happened.push(Happened::Active {
                     member: active.and_then(|index| self.name_of(index)),
                     before: before.and_then(|index| self.name_of(index)),
@@ -368,10 +373,6 @@ impl Bond {
             .collect();
         format!("no member can be used: {}", links.join(", "))
     }
-}
-
-fn config_has_active(mode: BondMode) -> bool {
-    mode == BondMode::ActiveBackup
 }
 
 const fn policy(policy: vswitch_api::config::HashPolicy) -> HashPolicy {

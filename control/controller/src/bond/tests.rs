@@ -264,8 +264,8 @@ fn a_change_of_configuration_keeps_what_is_known_of_links() {
     );
 }
 
-/// N-10: what a member that fails had is shared out, and nothing else moves; with both back from the
-/// beginning, the choice is the kernel's.
+/// N-10: what a member that fails had is shared out, and nothing else moves. Members that came up together
+/// are chosen as the kernel does.
 #[test]
 fn flows_move_only_where_they_must() {
     let mut bench = Bench::new(|config| config.mode = BondMode::BalanceXor);
