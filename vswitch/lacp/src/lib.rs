@@ -4,21 +4,29 @@
 //! | --- | --- |
 //! | [`info`] | [`ParticipantInfo`] with [`SystemId`], [`Key`], [`PortId`] and the [`PortState`] bits |
 //! | [`pdu`] | [`SlowProtocol`], [`Lacpdu`], [`MarkerPdu`]: parsed, validated, emitted |
+//! | [`variables`] | what the machines of one port share, with the standard's names and times |
+//! | [`receive`], [`periodic`], [`mux`], [`transmit`], [`churn`] | a machine each |
+//! | [`marker`] | the responder |
 //!
-//! **Implemented**: the bytes. That is enough to tell an operator who speaks LACP on a link, as what
-//! system, with what key and in what state, and to see malformed frames.
+//! **Not implemented yet**: selection, and a system that drives the machines. Nothing here answers a
+//! partner, so a link partner sees a port without LACP.
 //!
-//! **Not implemented yet**: the machines of clause 6.4 (receive, periodic transmission, mux,
-//! transmit, churn detection), selection, and the marker responder. Nothing here answers a partner,
-//! so a link partner sees a port without LACP.
-//!
-//! No clock, no sockets, no heap, no unsafe. Everything is a value or a pure function: any thread may
-//! use it. Bytes of a partner never panic.
+//! No clock, no sockets, no unsafe. Everything is a value or a pure function: any thread may use it.
+//! Bytes of a partner never panic.
 #![no_std]
 #![forbid(unsafe_code)]
 
+extern crate alloc;
+
+pub mod churn;
 pub mod info;
+pub mod marker;
+pub mod mux;
 pub mod pdu;
+pub mod periodic;
+pub mod receive;
+pub mod transmit;
+pub mod variables;
 
 pub use info::{Key, ParticipantInfo, PortId, PortState, SystemId};
 pub use pdu::{Lacpdu, MarkerKind, MarkerPdu, PduError, SlowProtocol};
