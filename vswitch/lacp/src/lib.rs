@@ -7,26 +7,39 @@
 //! | [`variables`] | what the machines of one port share, with the standard's names and times |
 //! | [`receive`], [`periodic`], [`mux`], [`transmit`], [`churn`] | a machine each |
 //! | [`marker`] | the responder |
+//! | [`port`] | a member: one of each machine, run until none moves |
+//! | [`selection`] | aggregators, the one in use, standbys |
+//! | [`event`] | what a bond tells: [`Event`], [`Verdict`], [`MemberStatus`] |
+//! | [`system`] | [`Lacp`]: all members of a bond; begin here |
 //!
-//! **Not implemented yet**: selection, and a system that drives the machines. Nothing here answers a
-//! partner, so a link partner sees a port without LACP.
+//! **Not implemented**: sending Markers of our own, conversation-sensitive distribution, version 2
+//! PDUs. Nobody else's choice is known, so two bonds with links in several aggregators of equal worth
+//! may each choose another; a policy or port priorities that tell them apart prevent it.
 //!
-//! No clock, no sockets, no unsafe. Everything is a value or a pure function: any thread may use it.
-//! Bytes of a partner never panic.
+//! No clock, no sockets, no unsafe: time is a parameter, and the same calls have the same results.
+//! Any one thread may use it. Bytes of a partner never panic.
 #![no_std]
 #![forbid(unsafe_code)]
 
 extern crate alloc;
 
 pub mod churn;
+pub mod event;
 pub mod info;
 pub mod marker;
 pub mod mux;
 pub mod pdu;
 pub mod periodic;
+pub mod port;
 pub mod receive;
+pub mod selection;
+pub mod system;
 pub mod transmit;
 pub mod variables;
 
+pub use event::{Event, Goodbye, MemberStatus, Side, Verdict};
 pub use info::{Key, ParticipantInfo, PortId, PortState, SystemId};
 pub use pdu::{Lacpdu, MarkerKind, MarkerPdu, PduError, SlowProtocol};
+pub use port::{Counters, LinkState, MemberConfig};
+pub use selection::AdSelect;
+pub use system::{Config, Lacp, MemberError};

@@ -41,7 +41,7 @@ fn every_state_answers_every_event() {
         begin: true,
         ..up()
     };
-    let table: [(&str, Variables, bool, bool, [Option<ReceiveState>; 6]); 8] = [
+    let table = [
         (
             "nothing",
             up(),

@@ -1,0 +1,6 @@
+//! Two systems on a simulated wire, on virtual time.
+
+mod live;
+mod pair;
+mod random;
+mod work;
