@@ -13,8 +13,7 @@
 //! | [`system`] | [`Lacp`]: all members of a bond; begin here |
 //!
 //! **Not implemented**: sending Markers of our own, conversation-sensitive distribution, version 2
-//! PDUs. Nobody else's choice is known, so two bonds with links in several aggregators of equal worth
-//! may each choose another; a policy or port priorities that tell them apart prevent it.
+//! PDUs.
 //!
 //! No clock, no sockets, no unsafe: time is a parameter, and the same calls have the same results.
 //! Any one thread may use it. Bytes of a partner never panic.

@@ -17,6 +17,7 @@ use crate::port::LacpPort;
 use crate::variables::Selected;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
+use core::cmp::Reverse;
 use vswitch_base::PortIndex;
 
 /// What makes one aggregator better than another (K-28).
@@ -65,6 +66,10 @@ struct Summary {
     individual: bool,
     has_partner: bool,
     no_key: bool,
+    /// A port of it collects: there is traffic that a change would break.
+    used: bool,
+    /// The best of its ports, by [`deciding`].
+    best: PortId,
     ports: u64,
     priorities: u64,
     bandwidth: u64,
@@ -72,13 +77,14 @@ struct Summary {
 
 impl Summary {
     /// What is compared; the greater is the better.
-    const fn rank(&self, policy: AdSelect) -> (bool, bool, [u64; 3]) {
+    const fn rank(&self, policy: AdSelect) -> (bool, bool, [u64; 3], Reverse<PortId>) {
         let figures = match policy {
             AdSelect::Stable | AdSelect::Bandwidth => [self.bandwidth, 0, 0],
             AdSelect::Count => [self.ports, self.bandwidth, 0],
             AdSelect::PortPriority => [self.priorities, self.ports, self.bandwidth],
         };
-        (!self.individual, self.has_partner, figures)
+        let lower_first = Reverse(self.best);
+        (!self.individual, self.has_partner, figures, lower_first)
     }
 }
 
@@ -162,6 +168,13 @@ fn choose(
     for port in ports.values() {
         let Some(id) = port.aggregator else { continue };
         let summary = summaries.entry(id).or_default();
+        let best = deciding(port);
+        summary.best = if summary.ports == 0 {
+            best
+        } else {
+            summary.best.min(best)
+        };
+        summary.used |= port.mux.state().collects();
         summary.individual = is_individual(port);
         summary.has_partner = !port.vars.partner.system.mac.is_zero();
         summary.no_key = port.vars.actor.key.0 == 0;
@@ -169,7 +182,10 @@ fn choose(
         summary.priorities += u64::from(port.config.priority);
         summary.bandwidth += u64::from(port.link.speed);
     }
-    let current = active.and_then(|id| Some((id, *summaries.get(&id)?)));
+    // Only what carries traffic is worth to be kept: a choice from before the partners were known is
+    // not, and between two ends that chose differently it would never end.
+    let used = |summary: &Summary| summary.used;
+    let current = active.and_then(|id| Some((id, *summaries.get(&id).filter(|s| used(s))?)));
     if policy == AdSelect::Stable
         && let Some((id, current)) = current
         && (current.has_partner || !summaries.values().any(|s| s.has_partner))
@@ -177,30 +193,35 @@ fn choose(
     {
         return Some(id);
     }
-    // The one in use comes first and stays in a tie; then the lowest number.
-    let mut best = current;
-    for (id, summary) in summaries {
-        if best.is_none_or(|(_, best)| summary.rank(policy) > best.rank(policy)) {
-            best = Some((id, summary));
-        }
+    // In a tie of the figures the one in use stays. Otherwise the port of the system that has
+    // priority decides, so that both ends come to the same aggregator.
+    let figures = |summary: &Summary| {
+        let (individual, has_partner, figures, _) = summary.rank(policy);
+        (individual, has_partner, figures)
+    };
+    let (best, summary) = summaries.into_iter().max_by_key(|(_, s)| s.rank(policy))?;
+    match current {
+        Some((id, current)) if figures(&current) >= figures(&summary) => Some(id),
+        _ => Some(best),
     }
-    best.map(|(id, _)| id)
+}
+
+/// The port's identity at the end that has priority: what both ends of a link compare.
+fn deciding(port: &LacpPort) -> PortId {
+    let (ours, theirs) = (&port.vars.actor, &port.vars.partner);
+    let known = !theirs.system.mac.is_zero();
+    if known && theirs.system < ours.system {
+        theirs.port
+    } else {
+        ours.port
+    }
 }
 
 /// The ports of aggregator `id` that may carry traffic.
 fn winners(ports: &BTreeMap<PortIndex, LacpPort>, id: u16, max_links: u16) -> BTreeSet<PortIndex> {
     let members = ports.iter().filter(|(_, port)| port.aggregator == Some(id));
     let mut ranked: Vec<(PortId, PortIndex)> = members
-        .map(|(index, port)| {
-            let (ours, theirs) = (&port.vars.actor, &port.vars.partner);
-            let known = !theirs.system.mac.is_zero();
-            let decides = if known && theirs.system < ours.system {
-                theirs
-            } else {
-                ours
-            };
-            (decides.port, *index)
-        })
+        .map(|(index, port)| (deciding(port), *index))
         .collect();
     ranked.sort_unstable();
     if max_links != 0 {

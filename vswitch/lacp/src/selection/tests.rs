@@ -54,6 +54,16 @@ fn run(
     let mut ports: BTreeMap<_, _> = numbered
         .map(|(number, (speed, priority, partner))| port(number, speed, priority, partner))
         .collect();
+    if active.is_some() {
+        select(&mut ports, active, policy, &mut BTreeSet::new());
+        for port in ports.values_mut().filter(|port| port.aggregator == active) {
+            port.mux.enter(
+                MuxState::CollectingDistributing,
+                &mut port.vars,
+                vswitch_base::Instant::ZERO,
+            );
+        }
+    }
     let chosen = select(&mut ports, active, policy, &mut BTreeSet::new());
     let of = |number| &ports[&PortIndex(number)];
     (
@@ -178,4 +188,35 @@ fn the_partner_decides_when_it_has_priority() {
     select(&mut ports, None, policy, &mut BTreeSet::new());
     assert_eq!(ports[&PortIndex(1)].vars.selected, Selected::Standby);
     assert_eq!(ports[&PortIndex(2)].vars.selected, Selected::Selected);
+}
+
+/// P-05: a port that belongs elsewhere lets go of its aggregator before it has another.
+#[test]
+fn a_port_changes_its_aggregator_only_when_detached() {
+    let now = vswitch_base::Instant::ZERO;
+    let policy = Policy {
+        ad_select: AdSelect::Stable,
+        max_links: 0,
+    };
+    let mut ports = BTreeMap::from([port(1, 10, 1, 7), port(2, 10, 1, 7)]);
+    let mut changed = BTreeSet::new();
+    select(&mut ports, None, policy, &mut changed);
+    for port in ports.values_mut() {
+        port.mux.enter(MuxState::Attached, &mut port.vars, now);
+    }
+    let second = ports.get_mut(&PortIndex(2)).unwrap();
+    second.vars.partner.system.priority = 3;
+    second.vars.selected = Selected::Unselected;
+    changed.clear();
+    select(&mut ports, Some(1), policy, &mut changed);
+    let second = ports.get_mut(&PortIndex(2)).unwrap();
+    assert_eq!(
+        (second.aggregator, second.vars.selected),
+        (None, Selected::Unselected)
+    );
+    assert!(changed.contains(&PortIndex(2)));
+    second.mux.enter(MuxState::Detached, &mut second.vars, now);
+    select(&mut ports, Some(1), policy, &mut changed);
+    assert_eq!(ports[&PortIndex(2)].aggregator, Some(2));
+    assert_eq!(ports[&PortIndex(2)].vars.selected, Selected::Standby);
 }

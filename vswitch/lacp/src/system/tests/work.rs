@@ -32,3 +32,23 @@ fn sixty_four_members_through_a_storm_of_timeouts() {
             .all(|s| s.receive.name() == "DEFAULTED")
     );
 }
+
+/// What has nothing due does not run, and a PDU runs its own member only.
+#[test]
+fn work_is_that_of_the_member_concerned() {
+    let configs = [1, 2].map(|last| Config::new(system(last)));
+    let mut pair = Pair::new(configs, 64);
+    pair.run(10_000);
+    let pdu = Lacpdu::new(pair.status(1)[0].actor, pair.status(0)[0].actor);
+    let now = pair.now;
+    let lacp = &mut pair.sides[0];
+    let before = lacp.steps();
+    lacp.handle_timeout(now);
+    assert_eq!(lacp.steps() - before, 0);
+    lacp.handle_lacpdu(PortIndex(0), pdu, now);
+    assert!(
+        lacp.steps() - before <= 4,
+        "{} steps",
+        lacp.steps() - before
+    );
+}
