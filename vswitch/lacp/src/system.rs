@@ -18,6 +18,7 @@ use crate::info::{ParticipantInfo, PortState, SystemId};
 use crate::pdu::{Lacpdu, MarkerKind, PDU_LEN, PduError, SlowProtocol};
 use crate::port::{LacpPort, LinkState, MemberConfig};
 use crate::selection::{AdSelect, Policy, select};
+use crate::transmit::Transmit;
 use crate::variables::Selected;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use vswitch_base::{Instant, PortIndex};
@@ -117,6 +118,8 @@ pub struct Lacp {
     dirty: BTreeSet<PortIndex>,
     /// Goodbyes, and from when on they may leave.
     departing: VecDeque<(Instant, PortIndex, [u8; PDU_LEN])>,
+    /// What removed members sent in the last second: one that comes back does not send more for it.
+    gone: BTreeMap<PortIndex, Transmit>,
     events: VecDeque<Event>,
     /// Where the next look for something to send begins, so that no member starves.
     cursor: PortIndex,
@@ -135,6 +138,7 @@ impl Lacp {
             active: None,
             dirty: BTreeSet::new(),
             departing: VecDeque::new(),
+            gone: BTreeMap::new(),
             events: VecDeque::new(),
             cursor: PortIndex(0),
             steps: 0,
@@ -159,6 +163,7 @@ impl Lacp {
         self.departing.retain(|(_, port, _)| *port != member);
         let mut port = LacpPort::new(config, link);
         port.since = now;
+        port.transmit = self.gone.remove(&member).unwrap_or_default();
         self.ports.insert(member, port);
         self.told.insert(member, Told::default());
         self.apply(member);
@@ -203,9 +208,12 @@ impl Lacp {
         let speaks = port.vars.port_enabled && port.vars.lacp_enabled;
         if let Some(cleared) = goodbye.clears().filter(|_| speaks) {
             port.vars.set_actor(cleared, false);
-            let at = port.transmit.permitted_from();
+            let at = port.transmit.permitted_from().max(now);
+            port.transmit.record(at);
             self.departing.push_back((at, member, port.pdu().emit()));
         }
+        self.gone.retain(|_, sent| !sent.is_idle(now));
+        self.gone.insert(member, port.transmit);
         self.settle(now);
         true
     }

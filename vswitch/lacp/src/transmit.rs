@@ -22,6 +22,12 @@ impl Transmit {
         self.sent[0].map_or(Instant::ZERO, |at| at + FAST_PERIODIC_TIME)
     }
 
+    /// Whether what was sent no longer restricts what may leave.
+    #[must_use]
+    pub fn is_idle(&self, now: Instant) -> bool {
+        self.sent[LIMIT - 1].is_none_or(|at| at + FAST_PERIODIC_TIME <= now)
+    }
+
     /// When to ask again, if there is something to send.
     #[must_use]
     pub fn deadline(&self, vars: &Variables) -> Option<Instant> {

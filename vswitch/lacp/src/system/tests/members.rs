@@ -196,3 +196,39 @@ fn both_ends_choose_the_same_aggregator() {
         }
     }
 }
+
+/// P-12, P-18: leaving and coming back is no way around the cap.
+#[test]
+fn a_member_that_comes_back_sends_no_more_for_it() {
+    let mut lacp = Lacp::new(configs()[0]);
+    let (port, now) = (PortIndex(0), super::pair::at(5_000));
+    let mut sent = 0;
+    for _ in 0..10 {
+        lacp.add_member(port, member(1), LINK, now).unwrap();
+        sent += core::iter::from_fn(|| lacp.poll_transmit(now)).count();
+        assert!(lacp.remove_member(port, Goodbye::OutOfSync, now));
+        sent += core::iter::from_fn(|| lacp.poll_transmit(now)).count();
+    }
+    assert_eq!(sent, 3);
+    let later = lacp.poll_timeout().unwrap();
+    assert_eq!(lacp.poll_transmit(later).map(|(from, _)| from), Some(port));
+}
+
+/// A caller that fetches one PDU at a time hears all members in turn.
+#[test]
+fn members_take_turns_to_send() {
+    let mut lacp = Lacp::new(configs()[0]);
+    let now = super::pair::at(5_000);
+    for index in 0..3 {
+        lacp.add_member(PortIndex(index), member(index + 1), LINK, now)
+            .unwrap();
+    }
+    let question = crate::MarkerPdu::new(1, configs()[1].system.mac, 1).emit();
+    let from: std::vec::Vec<u16> = (0..6)
+        .map(|_| {
+            lacp.handle_pdu(PortIndex(0), &question, now).unwrap();
+            lacp.poll_transmit(now).unwrap().0.0
+        })
+        .collect();
+    assert_eq!(from, [0, 1, 2, 0, 0, 0]);
+}
