@@ -4,21 +4,41 @@
 //! | --- | --- |
 //! | [`info`] | [`ParticipantInfo`] with [`SystemId`], [`Key`], [`PortId`] and the [`PortState`] bits |
 //! | [`pdu`] | [`SlowProtocol`], [`Lacpdu`], [`MarkerPdu`]: parsed, validated, emitted |
+//! | [`variables`] | what the machines of one port share, with the standard's names and times |
+//! | [`receive`], [`periodic`], [`mux`], [`transmit`], [`churn`] | a machine each |
+//! | [`marker`] | the responder |
+//! | [`port`] | a member: one of each machine, run until none moves |
+//! | [`selection`] | aggregators, the one in use, standbys |
+//! | [`event`] | what a bond tells: [`Event`], [`Verdict`], [`MemberStatus`] |
+//! | [`system`] | [`Lacp`]: all members of a bond; begin here |
 //!
-//! **Implemented**: the bytes. That is enough to tell an operator who speaks LACP on a link, as what
-//! system, with what key and in what state, and to see malformed frames.
+//! **Not implemented**: sending Markers of our own, conversation-sensitive distribution, version 2
+//! PDUs.
 //!
-//! **Not implemented yet**: the machines of clause 6.4 (receive, periodic transmission, mux,
-//! transmit, churn detection), selection, and the marker responder. Nothing here answers a partner,
-//! so a link partner sees a port without LACP.
-//!
-//! No clock, no sockets, no heap, no unsafe. Everything is a value or a pure function: any thread may
-//! use it. Bytes of a partner never panic.
+//! No clock, no sockets, no unsafe: time is a parameter, and the same calls have the same results.
+//! Any one thread may use it. Bytes of a partner never panic.
 #![no_std]
 #![forbid(unsafe_code)]
 
-pub mod info;
-pub mod pdu;
+extern crate alloc;
 
+pub mod churn;
+pub mod event;
+pub mod info;
+pub mod marker;
+pub mod mux;
+pub mod pdu;
+pub mod periodic;
+pub mod port;
+pub mod receive;
+pub mod selection;
+pub mod system;
+pub mod transmit;
+pub mod variables;
+
+pub use event::{Event, Goodbye, MemberStatus, Side, Verdict};
 pub use info::{Key, ParticipantInfo, PortId, PortState, SystemId};
 pub use pdu::{Lacpdu, MarkerKind, MarkerPdu, PduError, SlowProtocol};
+pub use port::{Counters, LinkState, MemberConfig};
+pub use selection::AdSelect;
+pub use system::{Config, Lacp, MemberError};
