@@ -278,9 +278,7 @@ fn wanted_port(
     view.bridge = Some(at.index);
     view.group_fwd_mask = bridge.group_fwd_mask;
     // A member is in no VLAN: its bond is.
-    if config.bond_of(name).is_none() {
-        set_vlans(&mut view, &config.membership_of(name)?);
-    }
+    set_vlans(&mut view, &config.membership_of(name).unwrap_or_default());
     let (spec, enabled) = match (config.port_of(name), config.host.get(name)) {
         (Some(port), _) => {
             let mut spec = port_spec(name, &port, bridge, facts);

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 use vswitch_api::config::file::{LoadError, load};
-use vswitch_api::config::{BridgeConfig, Config, DaemonConfig, HostConfig, PortConfig};
+use vswitch_api::config::{BondConfig, BridgeConfig, Config, DaemonConfig, HostConfig, PortConfig};
 use vswitch_api::request::{Apply, GetConfig, Plan};
 use vswitch_api::types::{ConfigSource, PlanReply};
 
@@ -154,7 +154,7 @@ fn toml_text(config: &Value, all: bool) -> Result<String, Failure> {
     let mut config = config.clone();
     drop_nulls(&mut config);
     if let (false, Value::Object(tables)) = (all, &mut config) {
-        for table in ["bridge", "port", "host"] {
+        for table in ["bridge", "bond", "port", "host"] {
             if let Some(Value::Object(objects)) = tables.get_mut(table) {
                 objects
                     .values_mut()
@@ -196,13 +196,14 @@ fn drop_nulls(value: &mut Value) {
 pub(crate) fn drop_defaults(object: &mut Map<String, Value>, table: &str) {
     let default = match table {
         "bridge" => to_json(&BridgeConfig::default()),
+        "bond" => to_json(&BondConfig::default()),
         "port" => to_json(&PortConfig::default()),
         "host" => to_json(&HostConfig::default()),
         "daemon" => to_json(&DaemonConfig::default()),
         _ => return,
     };
     object.retain(|key, value| {
-        matches!(key.as_str(), "kind" | "bridge") || default.get(key) != Some(value)
+        matches!(key.as_str(), "kind" | "bridge" | "mode") || default.get(key) != Some(value)
     });
 }
 
@@ -212,7 +213,8 @@ mod tests {
     use vswitch_api::config::file::{Source, parse};
 
     const FILE: &str = "[daemon]\nlog = \"warn\"\n\n[bridge.br0]\nmtu = 9000\nuplink = \"eth1\"\nvlans = [1, \"100-110\"]\n\n\
-        [port.eth1]\nkind = \"nic\"\n\n[port.vm1]\nbridge = \"br0\"\nkind = \"tap\"\nvlan = 100\n\n[host.br0]\nbridge = \"br0\"\n";
+        [port.eth1]\nkind = \"nic\"\n\n[port.vm1]\nbridge = \"br0\"\nkind = \"tap\"\nvlan = 100\n\n[host.br0]\nbridge = \"br0\"\n\n\
+        [bridge.br1]\nuplink = \"bond0\"\n\n[bond.bond0]\nmode = \"active-backup\"\nmembers = [\"eth2\", \"eth3\"]\nprimary = \"eth3\"\n";
 
     fn config(text: &str) -> Config {
         parse(&[Source {
@@ -229,6 +231,7 @@ mod tests {
             let text = toml_text(&to_json(&wanted), all).unwrap();
             assert_eq!(config(&text), wanted, "{text}");
             assert_eq!(text.contains("hairpin"), all, "{text}");
+            assert_eq!(text.contains("updelay"), all, "{text}");
         }
     }
 }

@@ -64,15 +64,31 @@ fn order(port: &Port) -> (u8, &str) {
 
 fn branch(state_ports: &[&Port], vlan_filtering: bool, look: &Look) -> Result<String, Failure> {
     let mut table = Table::new(&["PORT", "KIND", "DETAIL", "STATE", "VLANS"]);
-    let mut ports = state_ports.to_vec();
+    let is_member = |port: &&Port| port.bond.is_some();
+    let (members, mut ports): (Vec<&Port>, Vec<&Port>) =
+        state_ports.iter().copied().partition(is_member);
     ports.sort_by_key(|port| order(port));
+    let mut rows: Vec<(String, &Port)> = Vec::new();
+    let lead = |last| match last {
+        true => look.pick("└─ ", "`- "),
+        false => look.pick("├─ ", "|- "),
+    };
     for (index, port) in ports.iter().enumerate() {
         let last = index + 1 == ports.len();
-        let lead = if last {
-            look.pick("└─ ", "`- ")
+        rows.push((lead(last).to_owned(), port));
+        // A bond's members beneath it.
+        let of = |member: &&&Port| member.bond.as_deref() == Some(port.name.as_str());
+        let own: Vec<&&Port> = members.iter().filter(of).collect();
+        let stem = if last {
+            "   "
         } else {
-            look.pick("├─ ", "|- ")
+            look.pick("│  ", "|  ")
         };
+        for (at, member) in own.iter().enumerate() {
+            rows.push((format!("{stem}{}", lead(at + 1 == own.len())), member));
+        }
+    }
+    for (lead, port) in rows {
         let vlans = if vlan_filtering {
             vlan_words(&port.vlans)
         } else {
@@ -81,7 +97,7 @@ fn branch(state_ports: &[&Port], vlan_filtering: bool, look: &Look) -> Result<St
         let reason = port
             .reason
             .as_ref()
-            .filter(|_| port.state != "up")
+            .filter(|_| port.state != "up" || port.bond.is_some())
             .map_or_else(String::new, |why| format!("  ({why})"));
         table.row(vec![
             format!("{lead}{}", port.name).into(),
@@ -146,4 +162,45 @@ fn view(state: &State, look: &Look) -> Result<View, Failure> {
         .map(|bridge| bridge.name.clone())
         .collect();
     Ok(View::text(state, text, names))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn members_of_a_bond_stand_beneath_it_with_what_they_do() {
+        let port = |name: &str, bond: Option<&str>, reason: Option<&str>| Port {
+            name: name.to_owned(),
+            kind: if bond.is_some() { "nic" } else { "bond" }.to_owned(),
+            bond: bond.map(str::to_owned),
+            reason: reason.map(str::to_owned),
+            state: "up".to_owned(),
+            uplink: name == "bond0",
+            ..Port::default()
+        };
+        let ports = [
+            port("a1", Some("bond0"), Some("carries frames of bond0")),
+            port("b1", Some("bond1"), None),
+            port("bond0", None, None),
+            port("bond1", None, None),
+            port("z1", Some("bond0"), Some("on standby in bond0")),
+        ];
+        let ports: Vec<&Port> = ports.iter().collect();
+        let text = branch(&ports, false, &Look::plain()).expect("a tree");
+        let words: Vec<String> = text
+            .lines()
+            .map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "))
+            .collect();
+        assert_eq!(
+            words,
+            [
+                "├─ bond0 bond uplink up",
+                "│ ├─ a1 nic up (carries frames of bond0)",
+                "│ └─ z1 nic up (on standby in bond0)",
+                "└─ bond1 bond up",
+                "└─ b1 nic up",
+            ]
+        );
+    }
 }

@@ -100,8 +100,22 @@ fn no_bridge(config: &Config, name: &str) -> ApiError {
 }
 
 fn no_port(config: &Config, name: &str) -> ApiError {
-    let known = config.port.keys().chain(config.host.keys());
-    ApiError::not_found("port", name, known.map(String::as_str))
+    if let Some(bond) = config.bond_of(name) {
+        return ApiError::InUse {
+            kind: "port".to_owned(),
+            name: name.to_owned(),
+            users: vec![format!("bond {bond}")],
+            hint: Some(format!(
+                "its VLANs and its place are those of {bond}: see [bond.{bond}]"
+            )),
+        };
+    }
+    let known = config.port_names().into_iter();
+    ApiError::not_found(
+        "port",
+        name,
+        known.chain(config.host.keys().map(String::as_str)),
+    )
 }
 
 fn exists(kind: &str, name: &str) -> ApiError {

@@ -64,8 +64,12 @@ impl Config {
         Some(bridge.default_pvid).filter(|vid| *vid != 0)
     }
 
-    /// The VLAN membership of a port or host port; `None` if there is none of that name.
+    /// The VLAN membership of a port or host port; `None` if there is none of that name, or it is a member of
+    /// a bond, whose VLANs are the bond's.
     pub fn membership_of(&self, name: &str) -> Option<Membership> {
+        if self.bond_of(name).is_some() {
+            return None;
+        }
         let default = self.default_pvid(self.bridge_of(name));
         if let Some(port) = self.port_of(name) {
             let uplink = self

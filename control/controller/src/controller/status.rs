@@ -191,7 +191,7 @@ impl Controller {
     }
 
     fn owner_of(&self, name: &str) -> OwnerKind {
-        let saved = self.saved.port.contains_key(name) || self.saved.host.contains_key(name);
+        let saved = self.saved.port_of(name).is_some() || self.saved.host.contains_key(name);
         if saved {
             OwnerKind::Static
         } else {
