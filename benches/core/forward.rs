@@ -1,12 +1,14 @@
-//! ns per frame through a worker: hit, tag rewrite and flood, with tables of several sizes.
+//! ns per frame through a worker: hit, tag rewrite, flood and bond, with tables of several sizes.
 //!
 //! Frames come from memory and go nowhere, so the numbers are the four passes and nothing else. The
 //! addresses asked for are spread over the whole table. Zero allocations per batch is asserted.
 
 use std::io;
 use std::sync::Arc;
+use vswitch_base::flow::HashPolicy;
 use vswitch_base::{BridgeIndex, EtherType, Generation, Instant, MacAddr, PortIndex, Vid};
 use vswitch_benches::{Sink, is_wanted, measure};
+use vswitch_core::bond::{Buckets, HashKey, Hashed, Transmit};
 use vswitch_core::counters::PortCounters;
 use vswitch_core::fdb::{Fdb, Source};
 use vswitch_core::frame::{BATCH_MAX, Frame, FrameBatch};
@@ -48,8 +50,17 @@ impl PortRx for Source64 {
     }
 }
 
+/// How frames for port 1 leave.
+#[derive(Clone)]
+enum Way {
+    Untagged,
+    Tagged,
+    /// It is a bond, and ports 2 and 3 are its members.
+    Bond(Box<Transmit>),
+}
+
 /// A worker with a source on port 0 and sinks on all of `ports`.
-fn worker(addresses: u32, ports: u16, tagged: bool, dst: impl Fn(u32) -> MacAddr) -> Worker {
+fn worker(addresses: u32, ports: u16, way: &Way, dst: impl Fn(u32) -> MacAddr) -> Worker {
     let (tx, rx) = mailbox();
     let mut worker = Worker::new(rx, Arc::<Outbox>::default());
     let fdb = Arc::new(Fdb::new(addresses + 1, 7));
@@ -57,11 +68,16 @@ fn worker(addresses: u32, ports: u16, tagged: bool, dst: impl Fn(u32) -> MacAddr
     let mut builder = SnapshotBuilder::new(Generation(1));
     for number in 0..ports {
         let port = PortIndex(number);
-        let view = if tagged && number > 0 {
-            PortView::trunk(port, BR, &[vid(10)])
-        } else {
-            PortView::access(port, BR, vid(10))
+        let mut view = match way {
+            Way::Tagged if number > 0 => PortView::trunk(port, BR, &[vid(10)]),
+            _ => PortView::access(port, BR, vid(10)),
         };
+        if let Way::Bond(transmit) = way {
+            if number > 1 {
+                view.logical = PortIndex(1);
+            }
+            builder.bond(PortIndex(1), Transmit::clone(transmit));
+        }
         builder.port(port, view);
         let counters = Arc::<PortCounters>::default();
         tx.post(WorkerCommand::SetTx {
@@ -93,13 +109,11 @@ fn worker(addresses: u32, ports: u16, tagged: bool, dst: impl Fn(u32) -> MacAddr
     let mut random = 1u32;
     for _ in 0..POOL {
         random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        let bytes = frame(
-            dst((random >> 8) % addresses + 1),
-            station(0),
-            &[],
-            EtherType(0x88b5),
-            LEN,
-        );
+        let to = dst((random >> 8) % addresses + 1);
+        let mut bytes = frame(to, station(0), &[], EtherType::IPV4, LEN);
+        // TCP over IPv4, from many ports.
+        (bytes[14], bytes[23]) = (0x45, 6);
+        bytes[34..38].copy_from_slice(&random.to_be_bytes());
         pool.extend_from_slice(&bytes);
     }
     tx.post(WorkerCommand::Publish(Arc::new(builder.build())));
@@ -111,11 +125,28 @@ fn worker(addresses: u32, ports: u16, tagged: bool, dst: impl Fn(u32) -> MacAddr
     worker
 }
 
+/// The ways of a bond of ports 2 and 3.
+fn bonds() -> [(&'static str, Transmit); 3] {
+    let members = [PortIndex(2), PortIndex(3)];
+    let hashed = |policy| {
+        Transmit::Hashed(Hashed {
+            key: HashKey::Flow(policy),
+            seed: 0,
+            buckets: Buckets::new(&members),
+        })
+    };
+    [
+        ("hit, bond, one active", Transmit::One(members[0])),
+        ("hit, bond, layer2", hashed(HashPolicy::Layer2)),
+        ("hit, bond, layer3+4", hashed(HashPolicy::Layer34)),
+    ]
+}
+
 fn main() {
     let now = Instant::from_nanos(2_000_000_000);
     let batch = u32::try_from(BATCH_MAX).unwrap_or(64);
     for (addresses, name) in [(1_000, "1 k"), (64_000, "64 k"), (1_000_000, "1 M")] {
-        let run = |what: &str, ports, tagged, flood: bool| {
+        let run = |what: &str, ports, way: &Way, flood: bool| {
             let dst = |n| {
                 if flood {
                     MacAddr::BROADCAST
@@ -127,14 +158,19 @@ fn main() {
             if !is_wanted(&what) {
                 return;
             }
-            let mut worker = worker(addresses, ports, tagged, dst);
+            let mut worker = worker(addresses, ports, way, dst);
             measure(&what, batch, true, || {
                 assert_eq!(worker.poll(now), BATCH_MAX);
             });
         };
-        run("hit", 2, false, false);
-        run("hit, tag pushed", 2, true, false);
-        run("flood to 8 ports", 9, false, true);
-        run("flood to 64 ports", 65, false, true);
+        run("hit", 2, &Way::Untagged, false);
+        run("hit, tag pushed", 2, &Way::Tagged, false);
+        run("flood to 8 ports", 9, &Way::Untagged, true);
+        run("flood to 64 ports", 65, &Way::Untagged, true);
+        if addresses == 1_000 {
+            for (what, transmit) in bonds() {
+                run(what, 4, &Way::Bond(Box::new(transmit)), false);
+            }
+        }
     }
 }

@@ -7,8 +7,8 @@
 use crate::lan;
 use vswitch_base::flow::HashPolicy;
 use vswitch_base::{MacAddr, PortIndex};
-use vswitch_core::bond::{Admits, Buckets, HashKey, Hashed, Share, Transmit, Turns};
-use vswitch_core::explain::{Chosen, Step, explain};
+use vswitch_core::bond::{Admits, Buckets, Chosen, HashKey, Hashed, Share, Transmit, Turns};
+use vswitch_core::explain::{Step, explain};
 use vswitch_core::frame::Frame;
 use vswitch_core::snapshot::{PortState, PortView};
 use vswitch_core::testing::{MemFrame, MemSwitch, dot1q, frame, station, vid};

@@ -14,12 +14,20 @@
 //!
 //! Pure: links and time come in, [`Transmit`], [`Admits`] and a list of what happened go out.
 
-use crate::compile::WantedBond;
 use std::fmt;
-use vswitch_api::config::{BondMode, PrimaryReselect};
+use vswitch_api::config::{BondConfig, BondMode, PrimaryReselect};
 use vswitch_base::flow::HashPolicy;
 use vswitch_base::{Duration, Instant, PortIndex, Timer};
 use vswitch_core::bond::{Admits, Buckets, HashKey, Hashed, Remap, Transmit, Turns};
+
+/// A bond as it is configured.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct WantedBond {
+    /// How it works.
+    pub config: BondConfig,
+    /// Names and indices of its members, in the order of the configuration.
+    pub members: Vec<(String, PortIndex)>,
+}
 
 /// A member's link, as the bond takes it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

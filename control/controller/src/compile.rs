@@ -10,7 +10,7 @@
 //! A port that cannot work for a reason the machine shows (its device belongs to a kernel bridge) is
 //! still compiled, with the reason in [`Compiled::blocked`]: at start the others must come up.
 
-use crate::bond::Bond;
+use crate::bond::{Bond, WantedBond};
 use crate::effect::{DeviceSettings, OpenKind, OpenSpec};
 use crate::facts::Facts;
 use crate::registry::{OutOfIndices, Registry, derived_mac};
@@ -72,15 +72,6 @@ pub struct WantedPort {
     pub enabled: bool,
     /// VLANs that are counted, when they are.
     pub counted_vlans: Option<VidSet>,
-}
-
-/// One bond.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct WantedBond {
-    /// How it works.
-    pub config: BondConfig,
-    /// Names and indices of its members, in the order of the configuration.
-    pub members: Vec<(String, PortIndex)>,
 }
 
 /// An address that does not age.

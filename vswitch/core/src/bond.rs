@@ -16,13 +16,9 @@ pub mod round_robin;
 pub use buckets::{Buckets, Remap};
 pub use round_robin::RoundRobin;
 
-use crate::explain::Chosen;
-use crate::frame::Frame;
-use crate::ingress::Classified;
-use crate::snapshot::PortView;
-use crate::verdict::{DropReason, Verdict};
+use crate::verdict::DropReason;
 use vswitch_base::flow::{FlowView, HashPolicy};
-use vswitch_base::{EtherType, MacAddr, MacWord, PortIndex, Tag, Tci, Tpid, Vid};
+use vswitch_base::{EtherType, MacWord, PortIndex, Tci, Vid};
 
 /// How a bond chooses the members that send a frame. No list is empty: a bond without members that can
 /// send is [`Transmit::Nobody`], and its state is not forwarding.
@@ -79,6 +75,19 @@ pub enum HashKey {
     Station,
 }
 
+/// How a bond came to choose a member.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Chosen {
+    /// It is the active one.
+    Active,
+    /// It may be its turn: the count is each worker's own.
+    Turn,
+    /// The frame's hash falls on it.
+    Hash,
+    /// Every member sends a copy.
+    All,
+}
+
 /// What a member lets in.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub enum Admits {
@@ -107,17 +116,18 @@ pub struct Share {
 }
 
 impl Admits {
-    /// Whether a frame to `dst` in the VLAN `vid` (`None`: it is untagged on the link) is let in.
+    /// Whether a frame to that station, or group, is let in.
     #[inline]
     #[must_use]
-    pub fn takes(&self, vid: Option<Vid>, dst: MacWord) -> bool {
+    pub fn takes(&self, to: Station) -> bool {
+        let dst = to.mac;
         match self {
             Self::Everything => true,
             Self::Nothing => false,
             Self::Unicast => !dst.is_multicast(),
             Self::Share(share) if dst.is_multicast() => share.groups,
             Self::Share(share) => {
-                let number = station_hash(vid, dst.mac(), share.seed) as usize;
+                let number = to.number(share.seed) as usize;
                 let bucket = number.checked_rem(share.stations.len());
                 bucket.is_some_and(|bucket| share.stations[bucket])
             }
@@ -126,20 +136,9 @@ impl Admits {
 }
 
 impl Admits {
-    /// Turns a classified frame away that the member does not let in, before anything is learned from it.
-    /// What is for the link itself is settled already and stays so.
-    #[inline]
-    pub(crate) fn judge(&self, class: &mut Classified, bond: &PortView) {
-        let vid = class.vid.filter(|vid| !bond.untagged.contains(*vid));
-        if !self.takes(vid, class.dst) {
-            class.learnable = false;
-            if class.verdict.is_none() {
-                class.verdict = Some(Verdict::Drop(self.refusal()));
-            }
-        }
-    }
-
-    const fn refusal(&self) -> DropReason {
+    /// Why a frame that it does not take is dropped.
+    #[must_use]
+    pub const fn refusal(&self) -> DropReason {
         match self {
             Self::Share(_) => DropReason::BondShare,
             Self::Everything | Self::Nothing | Self::Unicast => DropReason::BondInactive,
@@ -148,13 +147,13 @@ impl Admits {
 }
 
 impl Transmit {
-    /// The members that send a frame which leaves tagged or not; `turn` is this worker's count for the bond.
+    /// The members that send a frame. `flow` is the frame as it leaves, asked for where it matters; `turn`
+    /// is this worker's count for the bond.
     #[inline]
-    pub fn each(
+    pub fn each<'f>(
         &self,
-        frame: &Frame<'_>,
-        class: &Classified,
-        tagged: bool,
+        station: Station,
+        flow: impl FnOnce() -> Option<FlowView<'f>>,
         turn: &mut RoundRobin,
         mut send: impl FnMut(PortIndex),
     ) {
@@ -163,12 +162,14 @@ impl Transmit {
             Self::One(member) => send(*member),
             Self::Copies(members) => members.iter().copied().for_each(send),
             Self::Hashed(hashed) => {
-                let number = hashed.number(frame, class, tagged);
+                let number = match hashed.key {
+                    HashKey::Station => station.number(hashed.seed),
+                    HashKey::Flow(policy) => flow().map_or(0, |f| f.hash(policy, hashed.seed)),
+                };
                 hashed.buckets.pick(number).into_iter().for_each(send);
             }
             Self::Turns(turns) => {
-                let flow = leaving(frame, class, tagged);
-                if flow.is_some_and(|flow| flow.is_igmp()) {
+                if flow().is_some_and(|flow| flow.is_igmp()) {
                     return send(turns.groups);
                 }
                 turn.set_packets_per_slave(turns.packets_per_slave);
@@ -192,42 +193,25 @@ impl Transmit {
     }
 }
 
-impl Hashed {
+/// A station in a VLAN, as the link sees it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Station {
+    /// The VLAN; `None` where its frames are untagged on the link.
+    pub vid: Option<Vid>,
+    /// Its address.
+    pub mac: MacWord,
+}
+
+impl Station {
     #[inline]
-    fn number(&self, frame: &Frame<'_>, class: &Classified, tagged: bool) -> u32 {
-        match self.key {
-            HashKey::Station => {
-                let vid = class.vid.filter(|_| tagged);
-                station_hash(vid, class.src.mac(), self.seed)
-            }
-            HashKey::Flow(policy) => {
-                let flow = leaving(frame, class, tagged);
-                flow.map_or(0, |flow| flow.hash(policy, self.seed))
-            }
-        }
+    fn number(self, seed: u32) -> u32 {
+        let [a, b, c, d, e, f] = self.mac.mac().0;
+        let flow = FlowView {
+            addresses: &[0, 0, 0, 0, 0, 0, a, b, c, d, e, f],
+            tag: self.vid.map(|vid| Tci::default().with_vid(vid)),
+            kind: EtherType(0),
+            payload: &[],
+        };
+        flow.hash(HashPolicy::VlanSrcmac, seed)
     }
-}
-
-/// A classified frame as it leaves; `None` for one that is too short to be sent.
-#[inline]
-fn leaving<'f>(frame: &Frame<'f>, class: &Classified, tagged: bool) -> Option<FlowView<'f>> {
-    let outer = tagged.then_some(Tag {
-        tpid: Tpid::Dot1q,
-        tci: class.tci,
-    });
-    let rest = frame.bytes.get(usize::from(class.cut)..)?;
-    FlowView::leaving(frame.bytes.first_chunk()?, outer.or(class.inner), rest)
-}
-
-/// The hash of a station in a VLAN; `None` where its frames are untagged on the link.
-#[inline]
-fn station_hash(vid: Option<Vid>, mac: MacAddr, seed: u32) -> u32 {
-    let [a, b, c, d, e, f] = mac.0;
-    let station = FlowView {
-        addresses: &[0, 0, 0, 0, 0, 0, a, b, c, d, e, f],
-        tag: vid.map(|vid| Tci::default().with_vid(vid)),
-        kind: EtherType(0),
-        payload: &[],
-    };
-    station.hash(HashPolicy::VlanSrcmac, seed)
 }

@@ -5,6 +5,7 @@
 //! frames in one call. What a port cannot take over
 //! (checksums, segments) is finished here, so that a frame with a bad checksum never leaves.
 
+use crate::bond::Station;
 use crate::capture::CaptureTap;
 use crate::counters::{PortCounters, VlanTally};
 use crate::frame::{BATCH_MAX, Frame, FrameBatch, TxFrame, TxHeader, TxList};
@@ -15,6 +16,7 @@ use crate::sync::Arc;
 use crate::verdict::{DropReason, Egress};
 use arrayvec::ArrayVec;
 use vswitch_base::ether::{ADDRESSES_LEN, HEADER_LEN, InBandTag};
+use vswitch_base::flow::FlowView;
 use vswitch_base::{EtherView, Instant, PortIndex, Tag, Tci, Tpid};
 
 /// A worker's way out of one port.
@@ -390,6 +392,30 @@ fn compose<'a>(frame: &Frame<'a>, class: &Classified, tagged: bool) -> TxFrame<'
         rest,
         offload,
     }
+}
+
+/// The sender of a frame, as a link sees it that the frame leaves by tagged or not.
+#[inline]
+pub(crate) fn station(class: &Classified, tagged: bool) -> Station {
+    Station {
+        vid: class.vid.filter(|_| tagged),
+        mac: class.src,
+    }
+}
+
+/// A classified frame as it leaves, for its flow; `None` for one that is too short to be sent.
+#[inline]
+pub(crate) fn flow<'f>(
+    frame: &Frame<'f>,
+    class: &Classified,
+    tagged: bool,
+) -> Option<FlowView<'f>> {
+    let outer = tagged.then_some(Tag {
+        tpid: Tpid::Dot1q,
+        tci: class.tci,
+    });
+    let rest = frame.bytes.get(usize::from(class.cut)..)?;
+    FlowView::leaving(frame.bytes.first_chunk()?, outer.or(class.inner), rest)
 }
 
 /// Whether a frame's payload fits an MTU. The Ethernet header and the VLAN's tag do not count, further

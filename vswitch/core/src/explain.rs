@@ -3,12 +3,12 @@
 //! One implementation, never two: the passes are generic over a [`Recorder`]. The live one records
 //! nothing and costs nothing; the one here keeps every step and tells the passes not to learn.
 
-use crate::bond::RoundRobin;
+use crate::bond::{Chosen, RoundRobin};
 use crate::egress;
 use crate::fdb::{EntryKind, FdbKey, Learned};
 use crate::forward;
 use crate::frame::Frame;
-use crate::ingress::{Classified, classify};
+use crate::ingress::{Classified, classify, turn_away};
 use crate::learn;
 use crate::snapshot::Snapshot;
 use crate::verdict::{DropReason, Egress, FloodClass, Verdict};
@@ -85,19 +85,6 @@ pub enum Step {
     },
 }
 
-/// How a bond came to choose a member.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Chosen {
-    /// It is the active one.
-    Active,
-    /// It may be its turn: the count is each worker's own.
-    Turn,
-    /// The frame's hash falls on it.
-    Hash,
-    /// Every member sends a copy.
-    All,
-}
-
 /// Why a port of the flood set, or the one destination, gets no copy.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Skipped {
@@ -151,7 +138,7 @@ pub fn explain(
     };
     let mut class = classify(frame, port, bridge);
     if let Some(member) = snapshot.port(ingress) {
-        member.admits.judge(&mut class, port);
+        turn_away(&mut class, &member.admits, port);
     }
     if class.learnable {
         let tag = egress::received_tci(frame, &class);
@@ -206,7 +193,9 @@ pub fn explain(
             return;
         };
         let turn = &mut RoundRobin::new(1, 1);
-        transmit.each(frame, &class, egress.tagged, turn, |member| {
+        let flow = || egress::flow(frame, &class, egress.tagged);
+        let station = egress::station(&class, egress.tagged);
+        transmit.each(station, flow, turn, |member| {
             if fits {
                 let why = transmit.why();
                 notes.note(|| Step::By { member, why });

@@ -4,6 +4,7 @@
 //! behaviour reference: each relies on those before it. A frame turned away here is not learned, with
 //! one exception as in Linux: link-local frames that end here still teach their source.
 
+use crate::bond::{Admits, Station};
 use crate::frame::Frame;
 use crate::snapshot::{AcceptFrames, BpduPolicy, BridgeView, PortState, PortView};
 use crate::verdict::{DropReason, PuntReason, Verdict};
@@ -98,6 +99,22 @@ pub(crate) fn classify_into(
     match port.state {
         PortState::Disabled | PortState::Blocking => class.drop(DropReason::PortBlocked),
         PortState::Learning | PortState::Forwarding => into_vlan(class, frame, &view, port, bridge),
+    }
+}
+
+/// Turns a classified frame away that a member of a bond does not let in, before anything is learned from
+/// it. What is for the link itself is settled already and stays so.
+#[inline]
+pub(crate) fn turn_away(class: &mut Classified, admits: &Admits, bond: &PortView) {
+    let to = Station {
+        vid: class.vid.filter(|vid| !bond.untagged.contains(*vid)),
+        mac: class.dst,
+    };
+    if !admits.takes(to) {
+        class.learnable = false;
+        if class.verdict.is_none() {
+            class.drop(admits.refusal());
+        }
     }
 }
 

@@ -11,12 +11,12 @@
 use crate::bond::{Admits, RoundRobin};
 use crate::capture::CaptureTap;
 use crate::counters::{PortCounters, VlanTally};
-use crate::egress::Staging;
+use crate::egress::{self, Staging};
 use crate::explain::Live;
 use crate::fdb::{Fdb, FdbKey, Hit, Learned, Probe};
 use crate::forward;
 use crate::frame::{BATCH_MAX, Frame, FrameBatch};
-use crate::ingress::{Classified, classify_into};
+use crate::ingress::{Classified, classify_into, turn_away};
 use crate::learn;
 use crate::snapshot::{BridgeView, PortView, Snapshot};
 use crate::verdict::{DropReason, Egress, Verdict};
@@ -70,9 +70,9 @@ impl Passes<'_> {
         if let Some(member) = snapshot.port(self.ingress)
             && !matches!(member.admits, Admits::Everything)
         {
-            classes
-                .iter_mut()
-                .for_each(|c| member.admits.judge(c, port));
+            for class in classes.iter_mut() {
+                turn_away(class, &member.admits, port);
+            }
         }
         ask(&bridge.fdb, &sources, &destinations);
         self.learn(classes, entrance, &sources);
@@ -249,7 +249,9 @@ impl Passes<'_> {
         };
         let staging = &mut *self.staging;
         let mut copies = 0;
-        transmit.each(frame, class, egress.tagged, turn, |port| {
+        let flow = || egress::flow(frame, class, egress.tagged);
+        let station = egress::station(class, egress.tagged);
+        transmit.each(station, flow, turn, |port| {
             staging.push(i, Egress { port, ..egress });
             copies += 1;
         });

@@ -1,7 +1,6 @@
 //! Checks of bonds: their members, their numbers, and what the tables of bonds and members may not say.
 
 use super::Found;
-use super::objects::port_kind;
 use crate::config::bond::MEMBERS_MAX;
 use crate::config::{BondConfig, BondMode, Config, PortConfig, PortKind};
 use crate::text::known_hint;
@@ -97,7 +96,7 @@ fn members(config: &Config, name: &str, bond: &BondConfig, found: &mut Found) {
     }
 }
 
-/// `[port.NAME]` of a member: what it is made of, and nothing of what is the bond's.
+/// What `[port.NAME]` of a member may not say: it is the bond's.
 pub(super) fn member_port(name: &str, bond: &str, port: &PortConfig, found: &mut Found) {
     let standard = PortConfig::default();
     let said = [
@@ -131,8 +130,6 @@ pub(super) fn member_port(name: &str, bond: &str, port: &PortConfig, found: &mut
     }
     if port.kind == PortKind::Bond {
         kind(name, port, found);
-    } else {
-        port_kind(name, port, found);
     }
 }
 

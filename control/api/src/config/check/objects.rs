@@ -241,7 +241,8 @@ pub(super) fn port(config: &Config, name: &str, port: &PortConfig, found: &mut F
     }
     let at = |key| ["port", name, key];
     if let Some(bond) = config.bond_of(name) {
-        return super::bonds::member_port(name, bond, port, found);
+        super::bonds::member_port(name, bond, port, found);
+        return port_kind(name, port, found);
     }
     if (port.kind == PortKind::Bond) != config.bond.contains_key(name) {
         super::bonds::kind(name, port, found);
@@ -283,7 +284,7 @@ pub(super) fn port(config: &Config, name: &str, port: &PortConfig, found: &mut F
 }
 
 /// Fields that a port of this kind does not have.
-pub(super) fn port_kind(name: &str, port: &PortConfig, found: &mut Found) {
+fn port_kind(name: &str, port: &PortConfig, found: &mut Found) {
     let tap_only = [
         ("persistent", port.persistent),
         ("owner", port.owner.is_some()),
