@@ -77,7 +77,7 @@ closed_set! {
         /// VLAN 4095.
         VlanReserved = ("vlan-reserved", "tagged with VLAN 4095, which 802.1Q reserves"),
         /// From a member of a bond that lets nothing of the kind in.
-        BondInactive = ("bond-inactive", "the bond's member is on standby or does not collect: see bond show"),
+        BondInactive = ("bond-inactive", "the bond's member is on standby or does not collect: see vswctl show"),
         /// From a member of a bond that leaves such frames to another.
         BondShare = ("bond-share", "another member of the bond has this frame: the switch beyond floods to all of them"),
         /// `accept_frames` excludes it.
