@@ -21,27 +21,19 @@ fn beside_a_kernel_bridge(lab: &mut Lab) -> Switch {
     for port in ["p0", "p1", "pb"] {
         run(&format!("ip -n {lan} link set {port} master kbr up"));
     }
-    let switch = lab.switch("sw", &bonded("active-backup", "").to_string());
+    let switch = lab.switch("sw", &bonded("active-backup"));
     lab.address("a", "eth0", 1, 1500);
     lab.address("b", "eth0", 2, 1500);
     switch
 }
 
-/// The configuration of one switch, in TOML's words.
-struct Bonded(String);
-
-impl std::fmt::Display for Bonded {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-fn bonded(mode: &str, options: &str) -> Bonded {
-    Bonded(format!(
+/// The configuration of one switch.
+fn bonded(mode: &str) -> String {
+    format!(
         "[bridge.br0]\nuplink = \"bond0\"\n\
-         [bond.bond0]\nmode = \"{mode}\"\nmembers = [\"e0\", \"e1\"]\n{options}\
+         [bond.bond0]\nmode = \"{mode}\"\nmembers = [\"e0\", \"e1\"]\n\
          [port.pa]\nbridge = \"br0\"\nkind = \"nic\"\n"
-    ))
+    )
 }
 
 fn as_json(mode: &str) -> Value {
@@ -156,8 +148,8 @@ fn two_switches_change_their_bonds_mode_while_a_stream_runs() {
     lab.veth("sw2", "pa", "b", "eth0");
     lab.veth("sw", "e0", "sw2", "e0");
     lab.veth("sw", "e1", "sw2", "e1");
-    let first = lab.switch("sw", &bonded("balance-rr", "").to_string());
-    let second = lab.switch("sw2", &bonded("balance-rr", "").to_string());
+    let first = lab.switch("sw", &bonded("balance-rr"));
+    let second = lab.switch("sw2", &bonded("balance-rr"));
     lab.address("a", "eth0", 1, 1500);
     lab.address("b", "eth0", 2, 1500);
     lab.wait_ping("a", "10.0.0.2");

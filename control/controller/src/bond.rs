@@ -18,7 +18,7 @@ use std::fmt;
 use vswitch_api::config::{BondConfig, BondMode, PrimaryReselect};
 use vswitch_base::flow::HashPolicy;
 use vswitch_base::{Duration, Instant, PortIndex, Timer};
-use vswitch_core::bond::{Admits, Buckets, HashKey, Hashed, Remap, Transmit, Turns};
+use vswitch_core::bond::{Admits, Buckets, HashKey, Hashed, Transmit, Turns};
 
 /// A bond as it is configured.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -87,10 +87,6 @@ pub struct Member {
     pub index: PortIndex,
     /// Its link.
     pub state: LinkState,
-    /// Since when.
-    pub since: Instant,
-    /// How often the link was given up.
-    pub failures: u32,
     seen: LinkSeen,
     delay: Timer,
 }
@@ -102,9 +98,8 @@ impl Member {
         matches!(self.state, LinkState::Up | LinkState::Failing)
     }
 
-    fn enter(&mut self, state: LinkState, now: Instant) {
-        self.failures += u32::from(state == LinkState::Down);
-        (self.state, self.since) = (state, now);
+    fn enter(&mut self, state: LinkState) {
+        self.state = state;
         self.delay.cancel();
     }
 
@@ -115,25 +110,25 @@ impl Member {
         let elapsed = self.delay.poll_expiration(now);
         match self.state {
             LinkState::Up if !good => {
-                self.enter(LinkState::Failing, now);
+                self.enter(LinkState::Failing);
                 self.delay.set(now + down);
             }
-            LinkState::Failing if good => self.enter(LinkState::Up, now),
+            LinkState::Failing if good => self.enter(LinkState::Up),
             LinkState::Down if good => {
-                self.enter(LinkState::Returning, now);
+                self.enter(LinkState::Returning);
                 self.delay.set(now + up);
             }
-            LinkState::Returning if !good => self.enter(LinkState::Down, now),
-            LinkState::Failing if elapsed => self.enter(LinkState::Down, now),
-            LinkState::Returning if elapsed => self.enter(LinkState::Up, now),
+            LinkState::Returning if !good => self.enter(LinkState::Down),
+            LinkState::Failing if elapsed => self.enter(LinkState::Down),
+            LinkState::Returning if elapsed => self.enter(LinkState::Up),
             _ => {}
         }
         // A delay of nothing is over, and a port that is taken away waits for nobody.
         match self.state {
             LinkState::Failing if down == Duration::ZERO || !self.seen.attached => {
-                self.enter(LinkState::Down, now);
+                self.enter(LinkState::Down);
             }
-            LinkState::Returning if up == Duration::ZERO => self.enter(LinkState::Up, now),
+            LinkState::Returning if up == Duration::ZERO => self.enter(LinkState::Up),
             _ => {}
         }
         self.state != before
@@ -171,19 +166,19 @@ pub struct Bond {
 impl Bond {
     /// A bond whose members have not been seen yet.
     #[must_use]
-    pub fn new(wanted: &WantedBond, now: Instant) -> Self {
+    pub fn new(wanted: &WantedBond) -> Self {
         let mut bond = Self {
             wanted: wanted.clone(),
             members: Vec::new(),
             active: None,
             transmit: Transmit::Nobody,
         };
-        bond.configure(wanted, now);
+        bond.configure(wanted);
         bond
     }
 
     /// Takes over another configuration; members that stay keep their state.
-    pub fn configure(&mut self, wanted: &WantedBond, now: Instant) {
+    pub fn configure(&mut self, wanted: &WantedBond) {
         let mut before = std::mem::take(&mut self.members);
         let member = |(name, index): &(String, PortIndex)| {
             let known = before.iter().position(|m| m.index == *index);
@@ -192,8 +187,6 @@ impl Bond {
                     name: name.clone(),
                     index: *index,
                     state: LinkState::Down,
-                    since: now,
-                    failures: 0,
                     seen: LinkSeen::default(),
                     delay: Timer::default(),
                 },
@@ -270,7 +263,7 @@ impl Bond {
             member.seen = seen(member);
             while member.follow(up, down, now) {}
         }
-        self.hurry(now);
+        self.hurry();
         let changed = self.members.iter().zip(states);
         let mut happened: Vec<Happened> = changed
             .filter(|(member, before)| member.state != *before)
@@ -299,7 +292,7 @@ impl Bond {
     }
 
     /// Where nobody can be used, the member that has the least to wait is used at once.
-    fn hurry(&mut self, now: Instant) {
+    fn hurry(&mut self) {
         if self.members.iter().any(Member::is_usable) {
             return;
         }
@@ -308,7 +301,7 @@ impl Bond {
             .filter(|m| m.state == LinkState::Returning)
             .min_by_key(|m| m.delay.deadline());
         if let Some(member) = first {
-            member.enter(LinkState::Up, now);
+            member.enter(LinkState::Up);
         }
     }
 
@@ -366,7 +359,7 @@ impl Bond {
     /// long as nobody went or came the choice is the kernel's.
     fn buckets(&self, usable: &[PortIndex]) -> Buckets {
         match &self.transmit {
-            Transmit::Hashed(before) => Buckets::update(&before.buckets, usable, Remap::Resilient),
+            Transmit::Hashed(before) => Buckets::update(&before.buckets, usable),
             _ => Buckets::new(usable),
         }
     }

@@ -13,7 +13,7 @@
 pub mod buckets;
 pub mod round_robin;
 
-pub use buckets::{Buckets, Remap};
+pub use buckets::Buckets;
 pub use round_robin::RoundRobin;
 
 use crate::verdict::DropReason;

@@ -31,7 +31,7 @@ impl Bench {
         let members = [A, B, C];
         let members = config.members.iter().cloned().zip(members).collect();
         Self {
-            bond: Bond::new(&WantedBond { config, members }, now),
+            bond: Bond::new(&WantedBond { config, members }),
             seen: [LinkSeen::default(); 3],
             now,
         }
@@ -248,7 +248,7 @@ fn a_change_of_configuration_keeps_what_is_known_of_links() {
     let mut wanted = bench.bond.wanted().clone();
     wanted.config.mode = BondMode::BalanceXor;
     wanted.members.remove(0);
-    bench.bond.configure(&wanted, bench.now);
+    bench.bond.configure(&wanted);
     bench.update();
     let states: Vec<_> = bench.bond.members().iter().map(|m| m.state).collect();
     assert_eq!(states, [LinkState::Up, LinkState::Down]);

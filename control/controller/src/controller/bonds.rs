@@ -27,10 +27,10 @@ impl Controller {
         for (name, wanted) in &view.bonds {
             let known = before.remove(name);
             let new = known.is_none();
-            let mut bond = known.unwrap_or_else(|| Bond::new(wanted, now));
+            let mut bond = known.unwrap_or_else(|| Bond::new(wanted));
             let other = bond.wanted() != wanted;
             if other {
-                bond.configure(wanted, now);
+                bond.configure(wanted);
             }
             let sent = bond.transmit().clone();
             let happened = bond.update(|member| self.link_seen(member), now);

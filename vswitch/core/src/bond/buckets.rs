@@ -9,24 +9,13 @@
 //! and the bucket of a flow is its number modulo the count of buckets. Since `n` divides that count, the
 //! member is that of `number % n`: **a table that was made for its members is Linux's choice for every
 //! flow.** It stays so for as long as the members are those, in that order. After members came or went by
-//! [`Remap::Resilient`] it is no more, and cannot be: the kernel would have moved flows that here stay. With
-//! [`Remap::Modulo`] each change makes a new table, and the choice is always the kernel's.
+//! [`Buckets::update`] it is no more, and cannot be: the kernel would have moved flows that here stay.
 
 use arrayvec::ArrayVec;
 use vswitch_base::PortIndex;
 
 /// The most buckets, and so the most members that can carry flows: a bucket is a share of at least 1/256.
 pub const BUCKETS_MAX: usize = 256;
-
-/// What a change of members does to flows.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum Remap {
-    /// Only the share that must move does: what the members that left had, or what new ones need.
-    #[default]
-    Resilient,
-    /// All are dealt anew, as Linux does.
-    Modulo,
-}
 
 /// Who gets which flows. Without members it has no buckets.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -64,15 +53,14 @@ impl Buckets {
 
     /// The table after a change of members from `old`.
     ///
-    /// [`Remap::Resilient`]: the count of buckets stays, no two members differ by more than one bucket, and
+    /// The count of buckets stays, no two members differ by more than one bucket, and
     /// no bucket moves that need not. When one of `n` leaves or an `n`-th joins, at most `256 / n` move,
     /// rounded up. Where there was no member or there is none, or there are more than buckets, it is a
     /// new table.
     #[must_use]
-    pub fn update(old: &Self, members: &[PortIndex], remap: Remap) -> Self {
+    pub fn update(old: &Self, members: &[PortIndex]) -> Self {
         let members = distinct(members);
-        let is_new = remap == Remap::Modulo || members.is_empty();
-        if is_new || members.len() > old.owners.len() {
+        if members.is_empty() || members.len() > old.owners.len() {
             return Self::new(&members);
         }
         let (share, spare) = (
@@ -209,11 +197,9 @@ mod tests {
         let none = Buckets::new(&[]);
         assert_eq!((none.count(), none.pick(7)), (0, None));
         let two = ports([1, 2]);
-        for remap in [Remap::Resilient, Remap::Modulo] {
-            let back = Buckets::update(&none, &two, remap);
-            assert_eq!(back, Buckets::new(&two));
-            assert_eq!(Buckets::update(&back, &[], remap), none);
-        }
+        let back = Buckets::update(&none, &two);
+        assert_eq!(back, Buckets::new(&two));
+        assert_eq!(Buckets::update(&back, &[]), none);
     }
 
     #[test]
@@ -227,7 +213,7 @@ mod tests {
         // More members than buckets: a table for all of them.
         let few = Buckets::new(&ports(0..129));
         assert_eq!(few.count(), 129);
-        let grown = Buckets::update(&few, &ports(0..130), Remap::Resilient);
+        let grown = Buckets::update(&few, &ports(0..130));
         assert_eq!(grown, Buckets::new(&ports(0..130)));
         assert!(grown.moved_since(&few).is_none());
     }
@@ -236,7 +222,7 @@ mod tests {
     fn a_member_that_leaves_gives_its_buckets_and_no_others_move() {
         let (three, two) = (ports([1, 2, 3]), ports([1, 3]));
         let before = Buckets::new(&three);
-        let after = Buckets::update(&before, &two, Remap::Resilient);
+        let after = Buckets::update(&before, &two);
         let moves: Vec<_> = after.moved_since(&before).unwrap().collect();
         assert_eq!(moves.len(), 85);
         assert!(
@@ -245,8 +231,6 @@ mod tests {
                 .all(|m| m.from == PortIndex(2) && m.bucket % 3 == 1)
         );
         assert_even(&after, &two);
-        let dealt_anew = Buckets::update(&before, &two, Remap::Modulo);
-        assert_eq!(dealt_anew, Buckets::new(&two));
     }
 
     proptest! {
@@ -268,7 +252,7 @@ mod tests {
                 } else {
                     members.insert(at, PortIndex(fresh));
                 }
-                let next = Buckets::update(&table, &members, Remap::Resilient);
+                let next = Buckets::update(&table, &members);
                 // One of `n` left, or an `n`-th came.
                 let n = before.max(members.len());
                 prop_assert!(moved(&next, &table) <= BUCKETS_MAX.div_ceil(n));
@@ -285,9 +269,9 @@ mod tests {
         ) {
             let (before, after) = (ports(before), ports(after));
             let old = Buckets::new(&before);
-            let new = Buckets::update(&old, &after, Remap::Resilient);
+            let new = Buckets::update(&old, &after);
             assert_even(&new, &after);
-            prop_assert_eq!(&Buckets::update(&new, &after, Remap::Resilient), &new);
+            prop_assert_eq!(&Buckets::update(&new, &after), &new);
             // Each bucket that moved came to a member that lacked it.
             let had = counts(&old, &after);
             let has = counts(&new, &after);
