@@ -246,7 +246,10 @@ impl Controller {
             Effect::ClosePort { .. } | Effect::SetDevice { .. } | Effect::CountVlans { .. } => {
                 open.is_some()
             }
-            Effect::Publish(_) | Effect::RestoreDevice(_) | Effect::SaveState(_) => true,
+            Effect::Publish(_)
+            | Effect::Send { .. }
+            | Effect::RestoreDevice(_)
+            | Effect::SaveState(_) => true,
         }
     }
 
