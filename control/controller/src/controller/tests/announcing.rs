@@ -177,3 +177,26 @@ fn in_every_mode_the_members_that_carry_say_it() {
         assert_eq!(said(&mut rig), [], "{mode}: nobody lost anything");
     }
 }
+
+/// K-23: a switch is reminded of stations that only listen, in frames that it does not pass on.
+#[test]
+fn a_switch_is_reminded_in_the_modes_that_have_an_interval() {
+    let mut rig = rig(json!({ "mode": "balance-tlb", "lp_interval": 2 }));
+    rig.pass(Duration::from_secs(1));
+    learn(&rig, "vm1", 100, mac(1));
+    said(&mut rig);
+    rig.pass(Duration::from_secs(10));
+    let heard = said(&mut rig);
+    let of = |from| heard.iter().filter(move |(_, source, ..)| *source == from);
+    assert_eq!(of(mac(1)).count(), 5, "{heard:?}");
+    assert!(of(mac(1)).all(|(_, _, vlan, kind)| (*vlan, *kind) == (100, 0x9000)));
+    assert!(of(mac(1)).all(|(port, ..)| *port == of(mac(1)).next().expect("one").0));
+    // Another mode has none.
+    let mode = config(json!({ "mode": "balance-slb" }));
+    rig.call("io.vswitch.Switch.Apply", json!({ "config": mode }))
+        .expect("taken");
+    rig.pass(Duration::from_secs(3));
+    said(&mut rig);
+    rig.pass(Duration::from_secs(10));
+    assert_eq!(said(&mut rig), []);
+}
