@@ -458,32 +458,6 @@ impl Fdb {
         })
     }
 
-    /// The oldest change that nobody has taken yet.
-    pub fn take_event(&self) -> Option<FdbEvent> {
-        self.events.pop()
-    }
-
-    /// Numbers so far.
-    #[must_use]
-    pub fn stats(&self) -> FdbStats {
-        let read = |c: &AtomicU64| c.load(Ordering::Relaxed);
-        FdbStats {
-            entries: self.counts.entries.load(Ordering::Relaxed),
-            learned: read(&self.counts.learned),
-            moved: read(&self.counts.moved),
-            evicted: read(&self.counts.evicted),
-            aged: read(&self.counts.aged),
-            busy: read(&self.writer.busy),
-            events_lost: read(&self.counts.events_lost),
-        }
-    }
-
-    /// Learned addresses of each port that has any, stale ones included.
-    #[must_use]
-    pub fn counts_by_port(&self) -> Vec<(PortIndex, u32)> {
-        self.lock().counts().collect()
-    }
-
     fn entry(&self, slot: SlotIndex, key: FdbKey, value: Value) -> Entry {
         let (seen, used) = self.table.stamps(slot).read();
         Entry {
@@ -557,18 +531,6 @@ impl Fdb {
         self.take_out(order, slot, value);
         self.counts.evicted.fetch_add(1, Ordering::Relaxed);
         self.tell(FdbEventKind::Evicted, key, value.port());
-    }
-
-    fn tell(&self, kind: FdbEventKind, key: FdbKey, port: PortIndex) {
-        let event = FdbEvent {
-            kind,
-            vid: key.vid(),
-            mac: key.mac(),
-            port,
-        };
-        if self.events.push(event).is_err() {
-            self.counts.events_lost.fetch_add(1, Ordering::Relaxed);
-        }
     }
 }
 
