@@ -123,6 +123,13 @@ fn produce(reason: DropReason) -> (MemSwitch, u16) {
             switch.inject(member, broadcast(station(7)));
             member
         }
+        DropReason::BondReflected => {
+            let member = bond_member(&mut switch, Admits::Everything);
+            switch.change(10, |bond| bond.flags.reflects = true);
+            switch.inject(1, broadcast(station(1)));
+            switch.inject(member, broadcast(station(1)));
+            member
+        }
         DropReason::NoEgress => {
             switch.remove(2);
             inject(&mut switch, broadcast(station(1)))

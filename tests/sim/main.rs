@@ -17,6 +17,7 @@ mod many_ports;
 mod mtu;
 mod oracle;
 mod reconfigure;
+mod reflections;
 mod steps;
 mod two_bridges;
 mod uncut;

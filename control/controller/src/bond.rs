@@ -215,6 +215,18 @@ impl Bond {
         &self.transmit
     }
 
+    /// Whether the other side may give back what we send: it need not know of the bond, or knows it only if
+    /// somebody set that up by hand.
+    #[must_use]
+    pub const fn reflects(&self) -> bool {
+        match self.wanted.config.mode {
+            BondMode::BalanceRr
+            | BondMode::ActiveBackup
+            | BondMode::BalanceXor
+            | BondMode::Broadcast => true,
+        }
+    }
+
     /// Whether any member carries frames.
     #[must_use]
     pub fn carries(&self) -> bool {

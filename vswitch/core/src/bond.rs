@@ -136,6 +136,13 @@ impl Admits {
 }
 
 impl Admits {
+    /// Whether what the bond sends comes back even where all is well: the switch beyond floods to a member
+    /// what another one sent.
+    #[must_use]
+    pub const fn expects_echoes(&self) -> bool {
+        matches!(self, Self::Share(_))
+    }
+
     /// Why a frame that it does not take is dropped.
     #[must_use]
     pub const fn refusal(&self) -> DropReason {

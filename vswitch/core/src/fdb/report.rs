@@ -1,6 +1,6 @@
 //! What the table tells the control side: its changes, and its numbers.
 
-use super::{Fdb, FdbKey};
+use super::{Fdb, FdbKey, Hit};
 use crate::sync::{AtomicU64, Ordering};
 use vswitch_base::{MacAddr, PortIndex, Vid};
 
@@ -33,6 +33,12 @@ pub enum FdbEventKind {
     Evicted,
     /// Forgotten with its port or by command.
     Flushed,
+    /// Pinned, and a frame from it came in by a bond all the same: a loop. No change; told at most once a
+    /// second.
+    Reflected {
+        /// The member of the bond.
+        by: PortIndex,
+    },
 }
 
 /// Numbers since the table was made.
@@ -79,6 +85,16 @@ impl Fdb {
     #[must_use]
     pub fn counts_by_port(&self) -> Vec<(PortIndex, u32)> {
         self.lock().counts().collect()
+    }
+
+    /// Tells that a frame from a pinned address came in by a member of a bond; more of them in the same
+    /// second are not told.
+    #[cold]
+    pub fn note_reflected(&self, hit: Hit, key: FdbKey, by: PortIndex, now_s: u32) {
+        let now = now_s.saturating_add(1);
+        if self.counts.reflected_s.swap(now, Ordering::Relaxed) != now {
+            self.tell(FdbEventKind::Reflected { by }, key, hit.port);
+        }
     }
 
     pub(super) fn tell(&self, kind: FdbEventKind, key: FdbKey, port: PortIndex) {
