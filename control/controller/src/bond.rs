@@ -15,10 +15,11 @@
 //! Pure: links and time come in, [`Transmit`], [`Admits`] and a list of what happened go out.
 
 use std::fmt;
+use std::sync::Arc;
 use vswitch_api::config::{BondConfig, BondMode, PrimaryReselect};
 use vswitch_base::flow::HashPolicy;
 use vswitch_base::{Duration, Instant, PortIndex, Timer};
-use vswitch_core::bond::{Admits, Buckets, HashKey, Hashed, Transmit, Turns};
+use vswitch_core::bond::{Admits, Buckets, Copies, HashKey, Hashed, Once, Transmit, Turns};
 
 /// A bond as it is configured.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -161,6 +162,8 @@ pub struct Bond {
     members: Vec<Member>,
     active: Option<PortIndex>,
     transmit: Transmit,
+    /// What tells copies from frames, in the mode in which the other side sends a copy by each member.
+    copies: Option<Arc<Copies>>,
 }
 
 impl Bond {
@@ -172,6 +175,7 @@ impl Bond {
             members: Vec::new(),
             active: None,
             transmit: Transmit::Nobody,
+            copies: None,
         };
         bond.configure(wanted);
         bond
@@ -194,6 +198,8 @@ impl Bond {
             )
         };
         self.members = wanted.members.iter().map(member).collect();
+        let broadcast = wanted.config.mode == BondMode::Broadcast;
+        self.copies = broadcast.then(|| self.copies.take().unwrap_or_default());
         self.wanted = wanted.clone();
     }
 
@@ -248,14 +254,16 @@ impl Bond {
     /// What a member lets in; `None`: it is none of this bond's.
     #[must_use]
     pub fn admits(&self, member: PortIndex) -> Option<Admits> {
-        let known = self.members.iter().any(|m| m.index == member);
+        let number = self.members.iter().position(|m| m.index == member)?;
         let open = !self.is_standby(member) || self.wanted.config.all_slaves_active;
-        let admits = if open {
-            Admits::Everything
-        } else {
-            Admits::Nothing
-        };
-        known.then_some(admits)
+        Some(match &self.copies {
+            _ if !open => Admits::Nothing,
+            // A member beyond those that can be told apart would bring each frame once more.
+            Some(copies) => {
+                Once::new(copies, number, self.members.len()).map_or(Admits::Nothing, Admits::Once)
+            }
+            None => Admits::Everything,
+        })
     }
 
     /// When [`Self::update`] has to be called though no link changed.

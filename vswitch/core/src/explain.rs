@@ -138,7 +138,7 @@ pub fn explain(
     };
     let (logical, port, bridge) = (entrance.logical, entrance.port, entrance.bridge);
     let mut class = classify(frame, port, bridge);
-    turn_away(&mut class, entrance.admits, port);
+    turn_away::<Notebook>(&mut class, frame, entrance.admits, port, now);
     if class.learnable {
         let tag = egress::received_tci(frame, &class);
         notes.note(|| Step::Admitted {

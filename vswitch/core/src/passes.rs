@@ -56,8 +56,8 @@ impl Passes<'_> {
         let (mut sources, mut destinations) = (Probes::new(), Probes::new());
         self.classify(batch, entrance, classes, &mut sources, &mut destinations);
         if !matches!(entrance.admits, Admits::Everything) {
-            for class in classes.iter_mut() {
-                turn_away(class, entrance.admits, entrance.port);
+            for (class, frame) in classes.iter_mut().zip(batch) {
+                turn_away::<Live>(class, frame, entrance.admits, entrance.port, self.now);
             }
         }
         ask(&entrance.bridge.fdb, &sources, &destinations);
