@@ -4,6 +4,7 @@
 //! A doc comment names the rows of the feature map that a test proves.
 
 mod balance;
+mod beyond;
 mod bond;
 mod bonds;
 mod counters;
