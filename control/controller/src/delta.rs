@@ -274,7 +274,10 @@ pub const fn port_of(effect: &Effect) -> Option<PortIndex> {
         | Effect::ClosePort { index, .. }
         | Effect::SetDevice { index, .. }
         | Effect::CountVlans { index, .. } => Some(*index),
-        Effect::Publish(_) | Effect::RestoreDevice(_) | Effect::SaveState(_) => None,
+        Effect::Publish(_)
+        | Effect::Send { .. }
+        | Effect::RestoreDevice(_)
+        | Effect::SaveState(_) => None,
     }
 }
 #[cfg(test)]

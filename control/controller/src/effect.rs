@@ -3,8 +3,8 @@
 //! The controller hands out [`Effect`]s through `Controller::poll_effect`; the daemon performs each and
 //! answers once with `Controller::handle_effect_done`. Effects handed out together may be performed in
 //! any order or at once; whenever one must come after another, the controller waits for the answer
-//! before it hands out the later one. Two exceptions are marked below and need the order of hand-out:
-//! [`Effect::Publish`] among themselves, and [`Effect::SaveState`] among themselves.
+//! before it hands out the later one. The exceptions are marked below and need the order of hand-out:
+//! [`Effect::Publish`] among themselves, [`Effect::SaveState`] among themselves, and what is sent by a port.
 //!
 //! Plain data; nothing here does anything. What the data plane calls a port (queues, handles) never
 //! passes through here: the daemon keeps it by [`PortIndex`] between `OpenPort` and `ClosePort`.
@@ -15,6 +15,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use vswitch_api::config::Cidr;
 use vswitch_base::{MacAddr, PortIndex, VidSet};
+use vswitch_core::originate::Originals;
 use vswitch_core::snapshot::Snapshot;
 
 /// Names one handed-out effect; never used twice in a run.
@@ -73,6 +74,15 @@ pub enum Effect {
         index: PortIndex,
         /// The VLANs.
         vids: VidSet,
+    },
+    /// Send frames of the switch itself by a port, whole and in order. Answer `Done` when the command is in
+    /// a mailbox; frames for a port that has left are lost and counted. Of one port, in the order of
+    /// hand-out, also with regard to [`Effect::DetachPort`]. Control thread.
+    Send {
+        /// The port: a device's, not a bond's.
+        index: PortIndex,
+        /// The frames.
+        frames: Originals,
     },
     /// Put back a device that a daemon before this one left changed, and delete it if it is a persistent
     /// TAP of ours: the configuration no longer has it. Answer `Done`. Effects thread.

@@ -71,6 +71,8 @@ pub(crate) struct Rig {
     pub(crate) snapshot: Arc<Snapshot>,
     observed: Arc<Snapshot>,
     pub(crate) saved: AttachedState,
+    /// Frames of the switch itself that were sent, with the port.
+    pub(crate) wire: Vec<(PortIndex, Vec<u8>)>,
     pub(crate) replies: Vec<(RequestId, Reply)>,
     next_request: u64,
     next_ifindex: u32,
@@ -141,6 +143,7 @@ impl Rig {
             snapshot: Arc::default(),
             observed: Arc::default(),
             saved: AttachedState::default(),
+            wire: Vec::new(),
             replies: Vec::new(),
             next_request: 0,
             next_ifindex: 1000,
@@ -259,6 +262,10 @@ impl Rig {
             Effect::SetDevice { index, .. } | Effect::CountVlans { index, .. } => {
                 assert!(self.open.contains_key(index), "not open");
             }
+            Effect::Send { index, frames } => {
+                assert!(self.open[index].attached, "{index:?} cannot send");
+                assert!(frames.iter().all(|frame| frame.len() >= 14), "whole frames");
+            }
             Effect::RestoreDevice(_) | Effect::SaveState(_) => {}
         }
     }
@@ -322,6 +329,10 @@ impl Rig {
                 }
             }
             Effect::SaveState(state) => self.saved = state.clone(),
+            Effect::Send { index, frames } => {
+                let frames = frames.iter().map(|frame| (*index, frame.to_vec()));
+                self.wire.extend(frames);
+            }
             Effect::CountVlans { .. } | Effect::RestoreDevice(_) => {}
         }
         EffectOutput::Done
@@ -503,6 +514,7 @@ pub(crate) fn text(effect: &Effect) -> String {
             text
         }
         Effect::CountVlans { index, vids } => format!("count {} {vids:?}", index.0),
+        Effect::Send { index, frames } => format!("send {} x{}", index.0, frames.len()),
         Effect::RestoreDevice(port) => format!("restore {}", port.name),
         Effect::SaveState(_) => "save".to_owned(),
     }

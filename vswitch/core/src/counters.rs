@@ -8,7 +8,7 @@
 //!
 //! * `frames_in = frames_forwarded + Σ ingress drops + Σ punts`
 //! * `copies_to = frames_out + Σ egress drops`
-//! * over all ports `Σ copies_from = Σ copies_to`
+//! * over all ports `Σ copies_from + Σ originated = Σ copies_to`
 
 use crate::verdict::{DropReason, PuntReason};
 use std::sync::OnceLock;
@@ -51,6 +51,8 @@ pub struct PortCounters {
     pub copies_from: Counter,
     /// Copies made for this port.
     pub copies_to: Counter,
+    /// Those of them that are the switch's own: LACP, announcements, probes.
+    pub originated: Counter,
     /// Copies that the device took.
     pub frames_out: Counter,
     /// Bytes of those. When a device took only part of a batch, its share of the batch's bytes.
@@ -70,6 +72,7 @@ impl Default for PortCounters {
             frames_forwarded: Counter::default(),
             copies_from: Counter::default(),
             copies_to: Counter::default(),
+            originated: Counter::default(),
             frames_out: Counter::default(),
             bytes_out: Counter::default(),
             finished: Counter::default(),
@@ -125,6 +128,7 @@ impl PortCounters {
         sum.frames_forwarded += self.frames_forwarded.read();
         sum.copies_from += self.copies_from.read();
         sum.copies_to += self.copies_to.read();
+        sum.originated += self.originated.read();
         sum.frames_out += self.frames_out.read();
         sum.bytes_out += self.bytes_out.read();
         sum.finished += self.finished.read();
@@ -250,6 +254,8 @@ pub struct PortTotals {
     pub copies_from: u64,
     /// See [`PortCounters::copies_to`].
     pub copies_to: u64,
+    /// See [`PortCounters::originated`].
+    pub originated: u64,
     /// See [`PortCounters::frames_out`].
     pub frames_out: u64,
     /// See [`PortCounters::bytes_out`].
@@ -270,6 +276,7 @@ impl Default for PortTotals {
             frames_forwarded: 0,
             copies_from: 0,
             copies_to: 0,
+            originated: 0,
             frames_out: 0,
             bytes_out: 0,
             finished: 0,
@@ -287,6 +294,7 @@ impl PortTotals {
         self.frames_forwarded += other.frames_forwarded;
         self.copies_from += other.copies_from;
         self.copies_to += other.copies_to;
+        self.originated += other.originated;
         self.frames_out += other.frames_out;
         self.bytes_out += other.bytes_out;
         self.finished += other.finished;

@@ -353,7 +353,8 @@ fn finish(
     one.sent == 1
 }
 
-fn count(counters: &PortCounters, report: &TxReport, bytes: u64, frames: u64) {
+/// Counts what became of `frames` frames of `bytes` bytes.
+pub(crate) fn count(counters: &PortCounters, report: &TxReport, bytes: u64, frames: u64) {
     counters.frames_out.add(report.sent.into());
     let sent = u64::from(report.sent);
     counters.bytes_out.add(if sent == frames {

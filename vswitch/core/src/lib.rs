@@ -8,7 +8,8 @@
 //! [`bond`] is one port there whose copies leave by its members. What to do is read from an immutable
 //! [`snapshot`], which arrives through a [`mailbox`]; what was done is in [`counters`]; frames for the control
 //! side go through [`punt`]. [`explain`] runs the same passes on one frame and tells what they did. Which
-//! worker serves which [`queue`] is kept by [`placement`] and decided by [`balance`].
+//! worker serves which [`queue`] is kept by [`placement`] and decided by [`balance`]. What
+//! the switch itself has to say on a link is sent by [`originate`].
 #![forbid(unsafe_code)]
 
 pub mod announce;
@@ -26,6 +27,7 @@ pub mod ingress;
 pub mod learn;
 pub mod mailbox;
 pub mod offload;
+pub mod originate;
 mod passes;
 pub mod placement;
 pub mod port;

@@ -24,6 +24,7 @@
 mod schedule;
 
 use crate::counters::PortCounters;
+use crate::originate::Originals;
 use crate::port::PortTx;
 use crate::queue::{QueueId, RxQueue};
 use crate::snapshot::Snapshot;
@@ -66,6 +67,13 @@ pub enum WorkerCommand {
         /// The port.
         port: PortIndex,
     },
+    /// Send frames of the switch itself by that port, and hand their memory back.
+    Send {
+        /// The port: a device's, not a bond's.
+        port: PortIndex,
+        /// The frames.
+        frames: Originals,
+    },
     /// Keep a copy of frames of that port for a capture, or stop with `None`.
     SetTap {
         /// The port.
@@ -84,6 +92,8 @@ pub enum Retired {
     Queue(RxQueue),
     /// A queue, which is in the mailbox of the worker that it was to be passed to.
     Passed(QueueId),
+    /// Frames that were sent.
+    Sent(Originals),
     /// A transmit handle.
     Tx(PortIndex, Box<dyn PortTx>),
 }

@@ -175,6 +175,7 @@ impl Placement {
             Retired::Queue(queue) => queue.id.port,
             Retired::Tx(port, _) => *port,
             Retired::Passed(id) => return self.passed(*id),
+            Retired::Sent(_) => return collected.back.push(retired),
         };
         collected.back.push(retired);
         let Some(placed) = self.ports.get_mut(&port) else {

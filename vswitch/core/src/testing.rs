@@ -559,14 +559,14 @@ impl MemSwitch {
                 "{index:?}: {put} put on the wire, {} in",
                 sum.frames_in
             );
-            from += sum.copies_from;
+            from += sum.copies_from + sum.originated;
             to += sum.copies_to;
         }
         for counters in &self.replaced {
             let mut sum = PortTotals::default();
             counters.add_to(&mut sum);
             assert!(sum.is_conserved(), "a former port: {sum:?}");
-            from += sum.copies_from;
+            from += sum.copies_from + sum.originated;
             to += sum.copies_to;
         }
         assert_eq!(from, to, "copies made and copies given to ports");

@@ -11,6 +11,7 @@ use crate::egress::{Staging, TxSlot};
 use crate::frame::FrameBatch;
 use crate::mailbox::{MailboxRx, Retired, WorkerCommand};
 use crate::offload::Finisher;
+use crate::originate;
 use crate::passes::{Classes, Passes};
 use crate::port::RxLosses;
 use crate::punt::PuntQueue;
@@ -315,6 +316,16 @@ impl Worker {
                 self.slots[port.index()] = Some(TxSlot { tx, counters });
             }
             WorkerCommand::RemoveTx { port } => self.retire_tx(port),
+            WorkerCommand::Send { port, frames } => {
+                match self.slots.get_mut(port.index()) {
+                    Some(Some(slot)) => {
+                        let tap = self.taps.get(port.index()).and_then(Option::as_deref);
+                        originate::send(slot, port, &frames, tap, self.begun);
+                    }
+                    _ => originate::lose(&self.lost, frames.len()),
+                }
+                self.mailbox.retire(Retired::Sent(frames));
+            }
             WorkerCommand::SetTap { port, tap } => {
                 if self.taps.len() <= port.index() {
                     self.taps.resize_with(port.index() + 1, || None);

@@ -503,6 +503,7 @@ impl ControlThread {
                 tracing::debug!(port, ?queues, "receive queues of the port, by worker");
             }
             Effect::Publish(snapshot) => self.engine.borrow_mut().publish(&snapshot),
+            Effect::Send { index, frames } => self.engine.borrow().send(index, frames),
             Effect::DetachPort { index } => {
                 self.wires.detach(index);
                 if !self.engine.borrow_mut().detach(index) {

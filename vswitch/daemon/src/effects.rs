@@ -178,6 +178,7 @@ impl Keeper {
             Effect::AttachPort { .. }
             | Effect::DetachPort { .. }
             | Effect::Publish(_)
+            | Effect::Send { .. }
             | Effect::CountVlans { .. } => {
                 unreachable!("the control thread does these itself");
             }

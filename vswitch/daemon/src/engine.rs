@@ -19,6 +19,7 @@ use vswitch_core::balance::{self, Balancer, Move};
 use vswitch_core::capture::CaptureTap;
 use vswitch_core::counters::{PortCounters, PortTotals};
 use vswitch_core::mailbox::{Publisher, Retired, WorkerCommand, mailbox_with};
+use vswitch_core::originate::Originals;
 use vswitch_core::placement::Placement;
 use vswitch_core::port::{PortRx, PortTx};
 use vswitch_core::snapshot::Snapshot;
@@ -168,6 +169,16 @@ impl Engine {
     pub(crate) fn publish(&mut self, snapshot: &Arc<Snapshot>) {
         self.publisher.publish(snapshot);
         self.wake_all();
+    }
+
+    /// Sends frames of the switch itself by a port, always by the same worker: they stay in order.
+    pub(crate) fn send(&self, port: PortIndex, frames: Originals) {
+        let workers = self.publisher.workers();
+        let Some(worker) = port.index().checked_rem(workers.len()) else {
+            return;
+        };
+        workers[worker].post(WorkerCommand::Send { port, frames });
+        self.wake(worker);
     }
 
     /// Counts frames of these VLANs on a port from now on.

@@ -200,6 +200,7 @@ impl Controller {
                 }
             }
             Some(Stage::PublishWithout(names)) => {
+                self.say_goodbye(&names, now);
                 for name in names {
                     if let Some(port) = self.actual.ports.get(&name) {
                         self.registry.raise_epoch(port.index);
@@ -246,7 +247,10 @@ impl Controller {
             Effect::ClosePort { .. } | Effect::SetDevice { .. } | Effect::CountVlans { .. } => {
                 open.is_some()
             }
-            Effect::Publish(_) | Effect::RestoreDevice(_) | Effect::SaveState(_) => true,
+            Effect::Publish(_)
+            | Effect::Send { .. }
+            | Effect::RestoreDevice(_)
+            | Effect::SaveState(_) => true,
         }
     }
 

@@ -43,6 +43,7 @@ enum What {
     Count(PortIndex, VidSet),
     Restore(AttachedPort),
     Publish,
+    Send,
     Save,
 }
 
@@ -57,6 +58,7 @@ impl Sent {
             Effect::CountVlans { index, vids } => What::Count(*index, vids.clone()),
             Effect::RestoreDevice(port) => What::Restore(port.clone()),
             Effect::Publish(_) => What::Publish,
+            Effect::Send { .. } => What::Send,
             Effect::SaveState(_) => What::Save,
         };
         Self { of_job, what }
@@ -139,7 +141,7 @@ impl Controller {
                 }
             }
             What::Save => self.save_again.cancel(),
-            What::Restore(_) | What::Publish => {}
+            What::Restore(_) | What::Publish | What::Send => {}
         }
     }
 
@@ -168,6 +170,8 @@ impl Controller {
                 let message = format!("what is attached could not be written down: {error}");
                 return self.note(now, "state-file", "daemon", Severity::Warning, message);
             }
+            // The next PDU, or the next announcement, comes all the same.
+            What::Send => return,
             What::Publish => {
                 let message = format!("publishing failed: {error}");
                 return self.note(now, "workers", "daemon", Severity::Error, message);

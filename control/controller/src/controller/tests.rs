@@ -4,6 +4,7 @@ mod addresses;
 mod bonds;
 mod changes;
 mod devices;
+mod lacp;
 mod random;
 mod reads;
 
