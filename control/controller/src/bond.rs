@@ -22,11 +22,12 @@ pub mod shares;
 use negotiation::Negotiation;
 use shares::Shares;
 use std::fmt;
+use std::sync::Arc;
 use vswitch_api::config::{BondConfig, BondMode, PrimaryReselect};
 use vswitch_api::types::Severity;
 use vswitch_base::flow::HashPolicy;
 use vswitch_base::{Duration, Instant, MacAddr, PortIndex, Timer};
-use vswitch_core::bond::{Admits, Buckets, HashKey, Hashed, Transmit, Turns};
+use vswitch_core::bond::{Admits, Buckets, Copies, HashKey, Hashed, Once, Transmit, Turns};
 use vswitch_lacp::SystemId;
 
 /// A bond as it is configured.
@@ -191,6 +192,8 @@ pub struct Bond {
     moved: bool,
     /// Payloads of slow protocol frames that wait to be sent, with the member.
     slow: Vec<(PortIndex, Vec<u8>)>,
+    /// What tells copies from frames, in the mode in which the other side sends a copy by each member.
+    copies: Option<Arc<Copies>>,
 }
 
 impl Bond {
@@ -208,6 +211,7 @@ impl Bond {
             partner: None,
             moved: false,
             slow: Vec::new(),
+            copies: None,
         };
         bond.configure(wanted);
         bond
@@ -230,6 +234,8 @@ impl Bond {
             )
         };
         self.members = wanted.members.iter().map(member).collect();
+        let broadcast = wanted.config.mode == BondMode::Broadcast;
+        self.copies = broadcast.then(|| self.copies.take().unwrap_or_default());
         self.wanted = wanted.clone();
     }
 
@@ -249,6 +255,25 @@ impl Bond {
     #[must_use]
     pub const fn transmit(&self) -> &Transmit {
         &self.transmit
+    }
+
+    /// Whether the other side may give back what we send: it need not know of the bond, or knows it only if
+    /// somebody set that up by hand. One that negotiates knows.
+    #[must_use]
+    pub fn reflects(&self) -> bool {
+        match self.wanted.config.mode {
+            BondMode::BalanceRr
+            | BondMode::ActiveBackup
+            | BondMode::BalanceXor
+            | BondMode::Broadcast
+            | BondMode::BalanceTlb
+            | BondMode::BalanceAlb
+            | BondMode::BalanceSlb => true,
+            BondMode::Lacp => self
+                .negotiation
+                .as_ref()
+                .is_some_and(Negotiation::fell_back),
+        }
     }
 
     /// Whether any member carries frames.
@@ -281,25 +306,26 @@ impl Bond {
     /// What a member lets in; `None`: it is none of this bond's.
     #[must_use]
     pub fn admits(&self, member: PortIndex) -> Option<Admits> {
-        let known = self.members.iter().any(|m| m.index == member);
+        let number = self.members.iter().position(|m| m.index == member)?;
         if self.wanted.config.mode == BondMode::Lacp {
             let negotiated = self.negotiation.as_ref();
-            let admits = negotiated.map_or(Admits::Nothing, |lacp| lacp.admits(member));
-            return known.then_some(admits);
+            return Some(negotiated.map_or(Admits::Nothing, |lacp| lacp.admits(member)));
         }
         if let Transmit::Hashed(hashed) = &self.transmit
             && self.is_shared()
         {
             let designated = self.active == Some(member) || self.wanted.config.all_slaves_active.0;
-            return known.then(|| self.shares.admits(member, hashed, designated));
+            return Some(self.shares.admits(member, hashed, designated));
         }
         let open = !self.is_standby(member) || self.wanted.config.all_slaves_active.0;
-        let admits = if open {
-            Admits::Everything
-        } else {
-            Admits::Nothing
-        };
-        known.then_some(admits)
+        Some(match &self.copies {
+            _ if !open => Admits::Nothing,
+            // A member beyond those that can be told apart would bring each frame once more.
+            Some(copies) => {
+                Once::new(copies, number, self.members.len()).map_or(Admits::Nothing, Admits::Once)
+            }
+            None => Admits::Everything,
+        })
     }
 
     /// When [`Self::update`] has to be called though no link changed.
