@@ -26,6 +26,7 @@ use vswitch_api::types::Severity;
 use vswitch_base::flow::HashPolicy;
 use vswitch_base::{Duration, Instant, MacAddr, PortIndex, Timer};
 use vswitch_core::bond::{Admits, Buckets, Copies, HashKey, Hashed, Once, Transmit, Turns};
+use vswitch_lacp::SystemId;
 
 /// A bond as it is configured.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -181,6 +182,10 @@ pub struct Bond {
     first_mac: Option<MacAddr>,
     /// In mode `802.3ad`, from when on the bond has an address.
     negotiation: Option<Negotiation>,
+    /// Who agreed on the members that carry.
+    partner: Option<SystemId>,
+    /// Stations are to be announced.
+    moved: bool,
     /// Payloads of slow protocol frames that wait to be sent, with the member.
     slow: Vec<(PortIndex, Vec<u8>)>,
     /// What tells copies from frames, in the mode in which the other side sends a copy by each member.
@@ -198,6 +203,8 @@ impl Bond {
             transmit: Transmit::Nobody,
             first_mac: None,
             negotiation: None,
+            partner: None,
+            moved: false,
             slow: Vec::new(),
             copies: None,
         };
@@ -378,8 +385,26 @@ impl Bond {
         if let Some(lacp) = &mut self.negotiation {
             happened.extend(lacp.happened(&self.members, now));
         }
-        self.transmit = self.transmit_now();
+        let before = std::mem::take(&mut self.transmit);
+        self.transmit = self.transmit_now(&before);
+        let partner = self.negotiation.as_ref().and_then(Negotiation::partner);
+        let partner_before = std::mem::replace(&mut self.partner, partner);
+        self.moved |= self.moves(&before, partner_before);
         happened
+    }
+
+    /// Whether stations are to be announced: a member no longer sends, or the first one does again. An LACP
+    /// partner moves them itself from link to link; another partner knows nothing of them.
+    fn moves(&self, before: &Transmit, partner_before: Option<SystemId>) -> bool {
+        let (was, is) = (before.members(), self.transmit.members());
+        let lost = || was.iter().any(|member| !is.contains(member));
+        let same_partner = self.partner.is_some() && self.partner == partner_before;
+        !is.is_empty() && (was.is_empty() || !same_partner && lost())
+    }
+
+    /// Whether stations are to be announced, once for each reason.
+    pub const fn take_moved(&mut self) -> bool {
+        std::mem::replace(&mut self.moved, false)
     }
 
     /// Lets LACP follow, in the mode that has it.
@@ -444,7 +469,7 @@ impl Bond {
         Some(chosen.index)
     }
 
-    fn transmit_now(&self) -> Transmit {
+    fn transmit_now(&self, before: &Transmit) -> Transmit {
         let config = &self.wanted.config;
         let usable: Vec<PortIndex> = self
             .members
@@ -470,7 +495,7 @@ impl Bond {
             BondMode::BalanceXor | BondMode::Lacp => Transmit::Hashed(Hashed {
                 key: HashKey::Flow(policy(config.xmit_hash_policy)),
                 seed: config.hash_seed,
-                buckets: self.buckets(&usable),
+                buckets: buckets(before, &usable),
             }),
             BondMode::Broadcast => Transmit::Copies(usable.into()),
         }
@@ -483,15 +508,6 @@ impl Bond {
                     .negotiation
                     .as_ref()
                     .is_some_and(|lacp| lacp.sends(member.index)))
-    }
-
-    /// Who has which flows, now that these members can be used: only those move that must (N-10), and as
-    /// long as nobody went or came the choice is the kernel's.
-    fn buckets(&self, usable: &[PortIndex]) -> Buckets {
-        match &self.transmit {
-            Transmit::Hashed(before) => Buckets::update(&before.buckets, usable),
-            _ => Buckets::new(usable),
-        }
     }
 
     /// Why it carries nothing.
@@ -510,6 +526,15 @@ impl Bond {
             .map(|member| format!("{} {}", member.name, member.state))
             .collect();
         format!("no member can be used: {}", links.join(", "))
+    }
+}
+
+/// Who has which flows, now that these members can be used: only those move that must (N-10), and as
+/// long as nobody went or came the choice is the kernel's.
+fn buckets(before: &Transmit, usable: &[PortIndex]) -> Buckets {
+    match before {
+        Transmit::Hashed(before) => Buckets::update(&before.buckets, usable),
+        _ => Buckets::new(usable),
     }
 }
 

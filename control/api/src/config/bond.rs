@@ -4,7 +4,7 @@
 //! bridge (VLANs, floods, MTU), and `[port.MEMBER]` what a member is made of. Where there is no such table,
 //! a bond is a port with the defaults, on the bridge whose `uplink` it is, and a member is the network
 //! device of its name. Pure; any thread. Implements features.md A-00..A-04, K-01, K-03, K-11, K-12,
-//! K-19..K-21, K-24, K-26..K-33, K-35, K-36, K-38..K-40.
+//! K-16, K-17, K-19..K-21, K-24, K-26..K-33, K-35, K-36, K-38..K-40.
 
 pub mod words;
 
@@ -50,6 +50,11 @@ pub struct BondConfig {
     pub downdelay: u32,
     /// Whether members that are not active let frames in all the same.
     pub all_slaves_active: OnOff,
+    /// How often every station on the bridge is announced after a failover: 0..=255.
+    #[serde(alias = "num_unsol_na")]
+    pub num_grat_arp: u32,
+    /// Milliseconds between two of these rounds: 0..=300,000; 0: 100.
+    pub peer_notif_delay: u32,
     /// With fewer members that carry frames an `802.3ad` bond is down; 0 is as 1.
     pub min_links: u32,
     /// How often the partner is asked for LACPDUs.
@@ -100,6 +105,8 @@ impl Default for BondConfig {
             updelay: 0,
             downdelay: 0,
             all_slaves_active: OnOff::OFF,
+            num_grat_arp: 1,
+            peer_notif_delay: 0,
             min_links: 0,
             lacp_rate: LacpRate::default(),
             lacp_active: OnOff::ON,

@@ -150,6 +150,17 @@ impl Negotiation {
         self.lacp.poll_timeout()
     }
 
+    /// The system that agreed on the members that carry.
+    #[must_use]
+    pub fn partner(&self) -> Option<SystemId> {
+        let Verdict::Up { aggregator, .. } = self.lacp.verdict() else {
+            return None;
+        };
+        let mut members = self.lacp.members().filter_map(|m| self.lacp.member(m));
+        let found = members.find(|m| m.aggregator == Some(aggregator) && m.distributing);
+        found.map(|member| member.partner.system)
+    }
+
     /// Whether the bond may send by that member.
     #[must_use]
     pub fn sends(&self, member: PortIndex) -> bool {

@@ -30,7 +30,8 @@ impl Controller {
         }
         let mut gone = std::mem::take(&mut self.bonds);
         let mut bonds = BTreeMap::new();
-        let (mut changed, mut all, mut slow) = (false, Vec::new(), Vec::new());
+        let (mut changed, mut all) = (false, Vec::new());
+        let (mut slow, mut speaking) = (Vec::new(), Vec::new());
         for (name, wanted) in &view.bonds {
             let known = gone.remove(name);
             let new = known.is_none();
@@ -52,6 +53,9 @@ impl Controller {
                 all.push((name, happened));
             }
             slow.extend(bond.take_slow());
+            if bond.take_moved() {
+                speaking.push(name);
+            }
             bonds.insert(name.clone(), bond);
         }
         changed |= !gone.is_empty();
@@ -61,6 +65,11 @@ impl Controller {
         }
         self.bonds = bonds;
         self.send_slow(slow);
+        self.announcing
+            .retain(|name, _| view.bonds.contains_key(name));
+        for name in speaking {
+            self.begin_announcing(name, now);
+        }
         for (name, happened) in all {
             self.tell(name, happened, now);
         }
@@ -95,14 +104,21 @@ impl Controller {
     /// Sends slow protocol payloads, each from the address of the device that it leaves by.
     fn send_slow(&mut self, slow: Vec<(PortIndex, Vec<u8>)>) {
         for (index, payload) in slow {
-            let open = self.actual.by_index(index).map(|(_, open)| open);
-            let Some(open) = open.filter(|open| open.attached && open.failed.is_none()) else {
+            let Some((_, open)) = self.actual.by_index(index) else {
                 continue;
             };
             let link = open.facts.ifindex.and_then(|i| self.facts.link(i));
             let from = link.and_then(|link| link.mac).or(open.facts.mac);
             let frame = negotiation::frame(from.unwrap_or_default(), &payload);
-            let frames = [frame].into();
+            self.send_by(index, vec![frame]);
+        }
+    }
+
+    /// Sends frames by a port, if it is there to send them.
+    pub(super) fn send_by(&mut self, index: PortIndex, frames: Vec<Box<[u8]>>) {
+        let open = self.actual.by_index(index);
+        if open.is_some_and(|(_, open)| open.attached && open.failed.is_none()) {
+            let frames = frames.into();
             self.send(Effect::Send { index, frames }, false);
         }
     }

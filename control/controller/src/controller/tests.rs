@@ -1,6 +1,7 @@
 //! The controller against a daemon made of memory (`testing.rs`), on virtual time.
 
 mod addresses;
+mod announcing;
 mod bonds;
 mod changes;
 mod devices;

@@ -33,6 +33,9 @@ pub(super) fn bond(config: &Config, name: &str, bond: &BondConfig, found: &mut F
     found.range(&at("packets_per_slave"), bond.packets_per_slave, 0, most);
     found.range(&at("updelay"), bond.updelay, 0, INT_MAX);
     found.range(&at("downdelay"), bond.downdelay, 0, INT_MAX);
+    found.range(&at("num_grat_arp"), bond.num_grat_arp, 0, 255);
+    let longest = 300_000;
+    found.range(&at("peer_notif_delay"), bond.peer_notif_delay, 0, longest);
     if let Some(primary) = &bond.primary {
         let known: Vec<&str> = bond.members.iter().map(String::as_str).collect();
         if bond.mode != BondMode::ActiveBackup {
