@@ -14,7 +14,7 @@ use vswitch_api::config::BondConfig;
 use vswitch_base::flow::FlowView;
 use vswitch_base::{Duration, Instant, MacAddr, PortIndex, Tag, Tci, Tpid};
 use vswitch_core::bond::{RoundRobin, Station as Sender};
-use vswitch_core::fdb::EntryKind;
+use vswitch_core::fdb::{EntryKind, FdbKey};
 use vswitch_core::snapshot::PortState;
 
 /// Stations announced at a time.
@@ -83,7 +83,15 @@ impl Controller {
         let burst = round.waiting.len().min(BURST);
         let burst: Vec<Station> = round.waiting.drain(..burst).collect();
         let mut frames: BTreeMap<PortIndex, Vec<Box<[u8]>>> = BTreeMap::new();
+        let view = Arc::clone(&self.view);
+        let table = view.ports.get(bond);
+        let table = table.and_then(|port| view.bridges.get(&port.bridge));
         for station in &burst {
+            if let Some(bridge) = table {
+                // What comes back of it is no word of the station from elsewhere.
+                let key = FdbKey::new(station.vid, station.mac.word());
+                bridge.spec.fdb.note_announced(key, now.as_secs_u32());
+            }
             self.compose(bond, station, &mut round.turns, &mut frames);
         }
         for (index, frames) in frames {
