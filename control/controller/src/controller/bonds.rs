@@ -53,6 +53,21 @@ impl Controller {
         changed
     }
 
+    /// Whether there is a bond.
+    #[must_use]
+    pub fn has_bonds(&self) -> bool {
+        !self.bonds.is_empty()
+    }
+
+    /// The kernel's numbers of the devices that are members of bonds, in our namespace.
+    #[must_use]
+    pub fn bonded_devices(&self) -> Vec<u32> {
+        let members = self.bonds.values().flat_map(Bond::members);
+        let open = members.filter_map(|member| self.actual.ports.get(&member.name));
+        let ours = open.filter(|port| port.spec.netns().is_none());
+        ours.filter_map(|port| port.facts.ifindex).collect()
+    }
+
     fn link_seen(&self, member: &Member) -> LinkSeen {
         let wanted = self.view.ports.get(&member.name);
         let open = self.actual.ports.get(&member.name).filter(|open| {
