@@ -18,7 +18,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 packages=(gcc libc6-dev iproute2 iputils-ping ethtool tcpdump iperf3 nftables python3 python3-venv
-  user-mode-linux)
+  user-mode-linux openvswitch-switch)
 
 step() {
   printf '\n== %s\n' "$*"

@@ -1,12 +1,15 @@
 //! The netns tier: the real daemon on real devices, with software nobody here wrote at both ends.
 //!
 //! Needs root, iproute2, ping, iperf3, nftables, python3 and tcpdump; a machine without them fails loudly.
+//! Tests with Open vSwitch skip, and say so, where it is not installed.
 
 mod bonds;
 mod checksums;
 mod lab;
+mod lacp;
 mod node;
 mod offloads;
+mod ovs;
 mod queues;
 mod trunk;
 

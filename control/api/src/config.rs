@@ -25,12 +25,15 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 pub use bond::BondConfig;
+pub use bond::words::{
+    AdSelect, BondMode, Goodbye, HashPolicy, KeyPolicy, LacpRate, OnOff, PrimaryReselect,
+};
 pub use check::{ConfigError, check, check_name};
 pub use edit::{edit, guard_protected};
 pub use membership::Membership;
 pub use values::{
-    AcceptFrames, Ageing, BondMode, BpduPolicy, Cidr, HashPolicy, Mac, PollMode, PortKind,
-    PrimaryReselect, StaticKind, StpState, Timespan, ValueError, Workers,
+    AcceptFrames, Ageing, BpduPolicy, Cidr, Mac, PollMode, PortKind, StaticKind, StpState,
+    Timespan, ValueError, Workers,
 };
 pub use vlans::{VID_MAX, VID_MIN, VlanParseError, VlanRange, VlanSet};
 

@@ -12,13 +12,20 @@
 //! (features.md 3.4.2, 3.5.1), but that a lost link is told by an event and not found by a poll. A member
 //! that is `failing` still counts. `updelay` is not waited for when no member could be used meanwhile.
 //!
-//! Pure: links and time come in, [`Transmit`], [`Admits`] and a list of what happened go out.
+//! In mode `802.3ad` the links decide who negotiates, and [`negotiation`] decides who carries.
+//!
+//! Pure: links, PDUs and time come in; [`Transmit`], [`Admits`], frames and a list of what happened go out.
 
+pub mod negotiation;
+
+use negotiation::Negotiation;
 use std::fmt;
 use vswitch_api::config::{BondConfig, BondMode, PrimaryReselect};
+use vswitch_api::types::Severity;
 use vswitch_base::flow::HashPolicy;
-use vswitch_base::{Duration, Instant, PortIndex, Timer};
+use vswitch_base::{Duration, Instant, MacAddr, PortIndex, Timer};
 use vswitch_core::bond::{Admits, Buckets, HashKey, Hashed, Transmit, Turns};
+use vswitch_lacp::SystemId;
 
 /// A bond as it is configured.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -70,6 +77,8 @@ pub struct LinkSeen {
     pub running: bool,
     /// Mbit/s, where the device tells it.
     pub speed_mbps: Option<u32>,
+    /// The device's address.
+    pub mac: Option<MacAddr>,
 }
 
 impl LinkSeen {
@@ -152,15 +161,32 @@ pub enum Happened {
         /// The one that was.
         before: Option<String>,
     },
+    /// Something in LACP that an operator wants to know.
+    Lacp {
+        /// How bad it is.
+        severity: Severity,
+        /// What, with the member's name.
+        message: String,
+    },
 }
 
 /// See the module.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Bond {
     wanted: WantedBond,
     members: Vec<Member>,
     active: Option<PortIndex>,
     transmit: Transmit,
+    /// The address of the member that had one first.
+    first_mac: Option<MacAddr>,
+    /// In mode `802.3ad`, from when on the bond has an address.
+    negotiation: Option<Negotiation>,
+    /// Who agreed on the members that carry.
+    partner: Option<SystemId>,
+    /// Stations are to be announced.
+    moved: bool,
+    /// Payloads of slow protocol frames that wait to be sent, with the member.
+    slow: Vec<(PortIndex, Vec<u8>)>,
 }
 
 impl Bond {
@@ -172,6 +198,11 @@ impl Bond {
             members: Vec::new(),
             active: None,
             transmit: Transmit::Nobody,
+            first_mac: None,
+            negotiation: None,
+            partner: None,
+            moved: false,
+            slow: Vec::new(),
         };
         bond.configure(wanted);
         bond
@@ -237,7 +268,12 @@ impl Bond {
     #[must_use]
     pub fn admits(&self, member: PortIndex) -> Option<Admits> {
         let known = self.members.iter().any(|m| m.index == member);
-        let open = !self.is_standby(member) || self.wanted.config.all_slaves_active;
+        if self.wanted.config.mode == BondMode::Lacp {
+            let negotiated = self.negotiation.as_ref();
+            let admits = negotiated.map_or(Admits::Nothing, |lacp| lacp.admits(member));
+            return known.then_some(admits);
+        }
+        let open = !self.is_standby(member) || self.wanted.config.all_slaves_active.0;
         let admits = if open {
             Admits::Everything
         } else {
@@ -250,7 +286,47 @@ impl Bond {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
         let waiting = self.members.iter().filter_map(|m| m.delay.deadline());
-        waiting.min()
+        let lacp = self.negotiation.as_ref();
+        waiting
+            .chain(lacp.and_then(Negotiation::poll_timeout))
+            .min()
+    }
+
+    /// LACP, where the bond speaks it.
+    #[must_use]
+    pub const fn negotiation(&self) -> Option<&Negotiation> {
+        self.negotiation.as_ref()
+    }
+
+    /// Takes a slow protocol frame that a member received, from behind the EtherType; whether the bond
+    /// speaks LACP. [`Self::update`] has to follow.
+    pub fn hear(&mut self, member: PortIndex, payload: &[u8], now: Instant) -> bool {
+        let Some(lacp) = &mut self.negotiation else {
+            return self.wanted.config.mode == BondMode::Lacp;
+        };
+        lacp.hear(member, payload, now);
+        true
+    }
+
+    /// A member's port is about to leave: its partner is told.
+    pub fn depart(&mut self, member: PortIndex, now: Instant) {
+        if let Some(lacp) = &mut self.negotiation {
+            lacp.depart(member, now);
+            self.slow.extend(lacp.payloads(now));
+        }
+    }
+
+    /// The bond goes, or speaks LACP no more: every partner is told.
+    pub fn depart_all(&mut self, now: Instant) {
+        if let Some(mut lacp) = self.negotiation.take() {
+            lacp.depart_all(now);
+            self.slow.extend(lacp.payloads(now));
+        }
+    }
+
+    /// Slow protocol payloads to send, with the member.
+    pub fn take_slow(&mut self) -> Vec<(PortIndex, Vec<u8>)> {
+        std::mem::take(&mut self.slow)
     }
 
     /// Takes in what is seen of each member's link, and works out who carries what; what happened.
@@ -264,6 +340,7 @@ impl Bond {
             while member.follow(up, down, now) {}
         }
         self.hurry();
+        self.negotiate(now);
         let changed = self.members.iter().zip(states);
         let mut happened: Vec<Happened> = changed
             .filter(|(member, before)| member.state != *before)
@@ -282,8 +359,50 @@ impl Bond {
                 });
             }
         }
-        self.transmit = self.transmit_now();
+        if let Some(lacp) = &mut self.negotiation {
+            happened.extend(lacp.happened(&self.members, now));
+        }
+        let before = std::mem::take(&mut self.transmit);
+        self.transmit = self.transmit_now(&before);
+        let partner = self.negotiation.as_ref().and_then(Negotiation::partner);
+        let partner_before = std::mem::replace(&mut self.partner, partner);
+        self.moved |= self.moves(&before, partner_before);
         happened
+    }
+
+    /// Whether stations are to be announced: a member no longer sends, or the first one does again. An LACP
+    /// partner moves them itself from link to link; another partner knows nothing of them.
+    fn moves(&self, before: &Transmit, partner_before: Option<SystemId>) -> bool {
+        let (was, is) = (before.members(), self.transmit.members());
+        let lost = || was.iter().any(|member| !is.contains(member));
+        let same_partner = self.partner.is_some() && self.partner == partner_before;
+        !is.is_empty() && (was.is_empty() || !same_partner && lost())
+    }
+
+    /// Whether stations are to be announced, once for each reason.
+    pub const fn take_moved(&mut self) -> bool {
+        std::mem::replace(&mut self.moved, false)
+    }
+
+    /// Lets LACP follow, in the mode that has it.
+    fn negotiate(&mut self, now: Instant) {
+        let config = &self.wanted.config;
+        self.first_mac = self
+            .first_mac
+            .or_else(|| self.members.iter().find_map(|member| member.seen.mac));
+        if config.mode != BondMode::Lacp {
+            return self.depart_all(now);
+        }
+        let said = config.ad_actor_system.or(config.mac);
+        let said = said.map(|mac| MacAddr(mac.octets()));
+        let Some(system) = said.or(self.first_mac) else {
+            return;
+        };
+        let lacp = self
+            .negotiation
+            .get_or_insert_with(|| Negotiation::new(config, system));
+        lacp.follow(config, system, &self.members, now);
+        self.slow.extend(lacp.payloads(now));
     }
 
     fn name_of(&self, index: PortIndex) -> Option<String> {
@@ -327,11 +446,15 @@ impl Bond {
         Some(chosen.index)
     }
 
-    fn transmit_now(&self) -> Transmit {
+    fn transmit_now(&self, before: &Transmit) -> Transmit {
         let config = &self.wanted.config;
-        let usable = self.members.iter().filter(|m| m.is_usable());
-        let usable: Vec<PortIndex> = usable.map(|m| m.index).collect();
-        let Some(active) = self.active else {
+        let usable: Vec<PortIndex> = self
+            .members
+            .iter()
+            .filter(|m| self.may_send(m))
+            .map(|m| m.index)
+            .collect();
+        let Some(active) = self.active.filter(|_| !usable.is_empty()) else {
             return Transmit::Nobody;
         };
         match config.mode {
@@ -343,36 +466,52 @@ impl Bond {
                     .map(|m| (m.index, m.is_usable()))
                     .collect(),
                 // Checked to be at most 65,535.
-                packets_per_slave: u16::try_from(config.packets_per_slave.0).unwrap_or(1),
+                packets_per_slave: u16::try_from(config.packets_per_slave).unwrap_or(1),
                 groups: active,
             }),
-            BondMode::BalanceXor => Transmit::Hashed(Hashed {
+            BondMode::BalanceXor | BondMode::Lacp => Transmit::Hashed(Hashed {
                 key: HashKey::Flow(policy(config.xmit_hash_policy)),
                 seed: config.hash_seed,
-                buckets: self.buckets(&usable),
+                buckets: buckets(before, &usable),
             }),
             BondMode::Broadcast => Transmit::Copies(usable.into()),
         }
     }
 
-    /// Who has which flows, now that these members can be used: only those move that must (N-10), and as
-    /// long as nobody went or came the choice is the kernel's.
-    fn buckets(&self, usable: &[PortIndex]) -> Buckets {
-        match &self.transmit {
-            Transmit::Hashed(before) => Buckets::update(&before.buckets, usable),
-            _ => Buckets::new(usable),
-        }
+    fn may_send(&self, member: &Member) -> bool {
+        member.is_usable()
+            && (self.wanted.config.mode != BondMode::Lacp
+                || self
+                    .negotiation
+                    .as_ref()
+                    .is_some_and(|lacp| lacp.sends(member.index)))
     }
 
     /// Why it carries nothing.
     #[must_use]
     pub fn why_down(&self) -> String {
+        let usable = self.members.iter().any(Member::is_usable);
+        if self.wanted.config.mode == BondMode::Lacp && usable {
+            return match &self.negotiation {
+                Some(lacp) => lacp.why_down().unwrap_or_default(),
+                None => "no member has an address that LACP could name".to_owned(),
+            };
+        }
         let links: Vec<String> = self
             .members
             .iter()
             .map(|member| format!("{} {}", member.name, member.state))
             .collect();
         format!("no member can be used: {}", links.join(", "))
+    }
+}
+
+/// Who has which flows, now that these members can be used: only those move that must (N-10), and as
+/// long as nobody went or came the choice is the kernel's.
+fn buckets(before: &Transmit, usable: &[PortIndex]) -> Buckets {
+    match before {
+        Transmit::Hashed(before) => Buckets::update(&before.buckets, usable),
+        _ => Buckets::new(usable),
     }
 }
 

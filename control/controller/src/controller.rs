@@ -19,6 +19,7 @@
 //! One owner, the control thread; nothing here blocks or reads a clock.
 
 mod addresses;
+mod announcing;
 mod bonds;
 mod health;
 mod jobs;
@@ -169,6 +170,8 @@ pub struct Controller {
     leaving: BTreeSet<String>,
     /// Those of `view`.
     bonds: BTreeMap<String, Bond>,
+    /// What bonds have still to say of the stations on their bridges.
+    announcing: BTreeMap<String, announcing::Round>,
     status: BTreeMap<String, PortStatus>,
     found: BTreeMap<String, FoundState>,
 
@@ -238,6 +241,7 @@ impl Controller {
             actual: Actual::default(),
             leaving: BTreeSet::new(),
             bonds: BTreeMap::new(),
+            announcing: BTreeMap::new(),
             status: BTreeMap::new(),
             found: BTreeMap::new(),
             snapshot: Arc::default(),
@@ -274,6 +278,9 @@ impl Controller {
     pub fn poll_effect(&mut self, now: Instant) -> Option<(EffectId, Effect)> {
         if self.effects.is_empty() && std::mem::take(&mut self.publish_due) {
             self.publish(now);
+        } else if self.effects.is_empty() {
+            // After the publication that it follows from.
+            self.announce(now);
         }
         self.effects.pop_front()
     }
@@ -298,6 +305,7 @@ impl Controller {
         let bonds = self.bonds.values().filter_map(Bond::poll_timeout);
         retries
             .chain(bonds)
+            .chain(self.next_announcement())
             .chain(stall)
             .chain(again)
             .chain(ticks)

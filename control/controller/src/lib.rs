@@ -24,6 +24,7 @@
 #![forbid(unsafe_code)]
 
 pub mod actual;
+pub mod announcement;
 pub mod bond;
 pub mod compile;
 pub mod controller;

@@ -236,7 +236,7 @@ impl Rig {
                 for (index, _) in snapshot.ports() {
                     let attached = self.open.get(&index).is_some_and(|device| device.attached);
                     assert!(attached, "the snapshot names {index:?}, which cannot send");
-                    let members = snapshot.transmit(index).map(senders);
+                    let members = snapshot.transmit(index).map(Transmit::members);
                     let mut members = members.unwrap_or_default().into_iter();
                     let known = |m| snapshot.port(m).is_some_and(|p| p.logical == index);
                     assert!(
@@ -469,21 +469,6 @@ impl Rig {
     /// The effects since the last call, in short.
     pub(crate) fn take_log(&mut self) -> Vec<String> {
         std::mem::take(&mut self.log)
-    }
-}
-
-/// The members by which a bond may send.
-pub(crate) fn senders(transmit: &Transmit) -> Vec<PortIndex> {
-    match transmit {
-        Transmit::Nobody => Vec::new(),
-        Transmit::One(member) => vec![*member],
-        Transmit::Turns(turns) => {
-            let can_send = turns.members.iter().filter(|(_, can_send)| *can_send);
-            let members = can_send.map(|(member, _)| *member);
-            members.chain([turns.groups]).collect()
-        }
-        Transmit::Hashed(hashed) => hashed.buckets.owners().to_vec(),
-        Transmit::Copies(members) => members.to_vec(),
     }
 }
 

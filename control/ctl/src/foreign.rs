@@ -102,7 +102,7 @@ const TOOLS: [&str; 9] = [
     "tcpdump",
 ];
 
-const BONDS: &str = "a bond is a table of the configuration: [bond.NAME] with mode and members, then config apply; what it does is in: port show NAME; LACP is not in this version";
+const BONDS: &str = "a bond is a table of the configuration: [bond.NAME] with mode and members, then config apply; what it does is in: port show NAME";
 const NO_FLOWS: &str = "the switch has no flow table: it learns addresses; see fdb show and trace";
 const NO_STP: &str = "the switch takes no part in spanning tree; port set PORT bpdu=… says what happens to its frames";
 

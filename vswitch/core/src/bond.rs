@@ -181,6 +181,24 @@ impl Transmit {
 }
 
 impl Transmit {
+    /// The members that may be named by [`Self::each`]; each once, in no order that counts.
+    #[must_use]
+    pub fn members(&self) -> Vec<PortIndex> {
+        let mut members = match self {
+            Self::Nobody => Vec::new(),
+            Self::One(member) => vec![*member],
+            Self::Turns(turns) => {
+                let can_send = turns.members.iter().filter(|(_, can_send)| *can_send);
+                can_send.map(|(member, _)| *member).collect()
+            }
+            Self::Hashed(hashed) => hashed.buckets.owners().to_vec(),
+            Self::Copies(members) => members.to_vec(),
+        };
+        members.sort_unstable();
+        members.dedup();
+        members
+    }
+
     /// How the members that [`Self::each`] names were chosen.
     #[must_use]
     pub const fn why(&self) -> Chosen {

@@ -3,89 +3,125 @@
 //! A bond and its members are ports: `[port.NAME]` with `kind = "bond"` says how a bond sits on its
 //! bridge (VLANs, floods, MTU), and `[port.MEMBER]` what a member is made of. Where there is no such table,
 //! a bond is a port with the defaults, on the bridge whose `uplink` it is, and a member is the network
-//! device of its name. Pure; any thread. Implements features.md A-00..A-03, K-01, K-03, K-11, K-12,
-//! K-19..K-21, K-38.
+//! device of its name. Pure; any thread. Implements features.md A-00..A-04, K-01, K-03, K-11, K-12,
+//! K-16, K-17, K-19..K-21, K-24, K-26..K-33, K-35, K-36, K-38..K-40.
 
-use super::values::{BondMode, HashPolicy, PrimaryReselect};
+pub mod words;
+
+use super::values::Mac;
 use super::{Config, PortConfig, PortKind};
-use serde::{Deserialize, Deserializer, Serialize, de};
+use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
-use std::collections::BTreeSet;
-use std::fmt;
+use std::collections::{BTreeMap, BTreeSet};
+use words::{AdSelect, BondMode, Goodbye, HashPolicy, KeyPolicy, LacpRate, OnOff, PrimaryReselect};
 
 /// The most members of a bond.
 pub const MEMBERS_MAX: usize = 64;
 
 /// `[bond.NAME]`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct BondConfig {
     /// How members share the traffic, by the kernel's name or number. Default `balance-rr`, as there.
-    #[serde(deserialize_with = "mode")]
+    #[serde(deserialize_with = "words::mode")]
     pub mode: BondMode,
     /// Its members, in the order that counts where none is preferred: network devices, or ports of this
     /// configuration.
     pub members: Vec<String>,
-    /// What a frame's member depends on in `balance-xor`.
+    /// The bond's own address: the system that LACP names. Without it, that of the first member that has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mac: Option<Mac>,
+    /// What a frame's member depends on in `balance-xor` and `802.3ad`.
+    #[serde(deserialize_with = "words::hash_policy")]
     pub xmit_hash_policy: HashPolicy,
     /// Mixed into the hash, so that two switches in a row do not choose alike; 0: the kernel's choice.
     pub hash_seed: u32,
     /// Frames in a row for each member in `balance-rr`: 0..=65535; 0: a member at random for each frame.
-    pub packets_per_slave: PacketsPerMember,
+    pub packets_per_slave: u32,
     /// The member to prefer in `active-backup`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub primary: Option<String>,
     /// When a preferred member that returns becomes active again.
+    #[serde(deserialize_with = "words::primary_reselect")]
     pub primary_reselect: PrimaryReselect,
     /// Milliseconds that a link must be up before its member is used: 0..=2,147,483,647.
     pub updelay: u32,
     /// Milliseconds that a link may be down before its member is given up.
     pub downdelay: u32,
     /// Whether members that are not active let frames in all the same.
-    pub all_slaves_active: bool,
+    pub all_slaves_active: OnOff,
+    /// How often every station on the bridge is announced after a failover: 0..=255.
+    #[serde(alias = "num_unsol_na")]
+    pub num_grat_arp: u32,
+    /// Milliseconds between two of these rounds: 0..=300,000; 0: 100.
+    pub peer_notif_delay: u32,
+    /// With fewer members that carry frames an `802.3ad` bond is down; 0 is as 1.
+    pub min_links: u32,
+    /// How often the partner is asked for LACPDUs.
+    #[serde(deserialize_with = "words::lacp_rate")]
+    pub lacp_rate: LacpRate,
+    /// Whether LACPDUs are sent without the partner having sent any.
+    pub lacp_active: OnOff,
+    /// Which aggregator is used where members lead to several.
+    #[serde(deserialize_with = "words::ad_select")]
+    pub ad_select: AdSelect,
+    /// The system's priority, lower is better: 1..=65535.
+    pub ad_actor_sys_prio: u32,
+    /// The system's address, in place of the bond's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ad_actor_system: Option<Mac>,
+    /// The operator's part of the key: 0..=1023.
+    pub ad_user_port_key: u32,
+    /// Members' port priorities, lower is better: 1..=65535; 255 where nothing is said.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub actor_port_prio: BTreeMap<String, u32>,
+    /// Whether members of different speeds may be aggregated.
+    pub key_policy: KeyPolicy,
+    /// Whether a member begins to send and to take frames at one time. Off: it sends when the partner
+    /// says that it takes.
+    pub coupled_control: OnOff,
+    /// Without a partner on any member the bond is down.
+    pub lacp_strict: OnOff,
+    /// Without a partner on any member, one member works without LACP.
+    pub lacp_fallback_ab: OnOff,
+    /// Members that carry frames at a time, the others stand by: 0..=64, 0 for all.
+    pub max_links: u32,
+    /// What the partner is told when a member is taken out.
+    pub lacp_goodbye: Goodbye,
 }
 
-/// A mode by its name, or by its number as a number or text.
-fn mode<'de, D: Deserializer<'de>>(from: D) -> Result<BondMode, D::Error> {
-    struct ModeVisitor;
-    impl de::Visitor<'_> for ModeVisitor {
-        type Value = BondMode;
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("a bonding mode by name or number")
-        }
-        fn visit_str<E: de::Error>(self, text: &str) -> Result<BondMode, E> {
-            match text {
-                "0" => Ok(BondMode::BalanceRr),
-                "1" => Ok(BondMode::ActiveBackup),
-                "2" => Ok(BondMode::BalanceXor),
-                "3" => Ok(BondMode::Broadcast),
-                "4" | "802.3ad" | "5" | "balance-tlb" | "6" | "balance-alb" => {
-                    Err(E::custom(format!(
-                        "mode \"{text}\" is not in this version; there are: {}",
-                        BondMode::NAMES.join(", ")
-                    )))
-                }
-                other => other.parse().map_err(E::custom),
-            }
-        }
-        fn visit_u64<E: de::Error>(self, number: u64) -> Result<BondMode, E> {
-            self.visit_str(&number.to_string())
-        }
-        fn visit_i64<E: de::Error>(self, number: i64) -> Result<BondMode, E> {
-            self.visit_str(&number.to_string())
-        }
-    }
-    from.deserialize_any(ModeVisitor)
-}
-
-/// See [`BondConfig::packets_per_slave`]; 1 by default.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct PacketsPerMember(pub u32);
-
-impl Default for PacketsPerMember {
+impl Default for BondConfig {
+    /// What the kernel has, where it has the option.
     fn default() -> Self {
-        Self(1)
+        Self {
+            mode: BondMode::default(),
+            members: Vec::new(),
+            mac: None,
+            xmit_hash_policy: HashPolicy::default(),
+            hash_seed: 0,
+            packets_per_slave: 1,
+            primary: None,
+            primary_reselect: PrimaryReselect::default(),
+            updelay: 0,
+            downdelay: 0,
+            all_slaves_active: OnOff::OFF,
+            num_grat_arp: 1,
+            peer_notif_delay: 0,
+            min_links: 0,
+            lacp_rate: LacpRate::default(),
+            lacp_active: OnOff::ON,
+            ad_select: AdSelect::default(),
+            ad_actor_sys_prio: 65_535,
+            ad_actor_system: None,
+            ad_user_port_key: 0,
+            actor_port_prio: BTreeMap::new(),
+            key_policy: KeyPolicy::default(),
+            coupled_control: OnOff::ON,
+            lacp_strict: OnOff::OFF,
+            lacp_fallback_ab: OnOff::ON,
+            max_links: 0,
+            lacp_goodbye: Goodbye::default(),
+        }
     }
 }
 

@@ -17,7 +17,7 @@ use crate::text::excerpt;
 /// Why a text is no value of its kind; the message says what was expected.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub struct ValueError(String);
+pub struct ValueError(pub(super) String);
 
 /// Gives a text type its serde form: the text that it prints and reads.
 macro_rules! text_form {
@@ -406,53 +406,6 @@ choice! {
 }
 
 choice! {
-    /// What a frame's member depends on, by the kernel's names (`xmit_hash_policy` of bonding.txt).
-    HashPolicy {
-        /// Both addresses and the EtherType.
-        #[default]
-        Layer2 = "layer2",
-        /// IP addresses as well.
-        Layer23 = "layer2+3",
-        /// IP addresses and ports.
-        Layer34 = "layer3+4",
-        /// As `layer2+3`, of the innermost packet of a tunnel.
-        Encap23 = "encap2+3",
-        /// As `layer3+4`, of the innermost packet of a tunnel.
-        Encap34 = "encap3+4",
-        /// The VLAN and the source address: a station's frames all leave by one member.
-        VlanSrcmac = "vlan+srcmac",
-    }
-}
-
-choice! {
-    /// When a preferred member that can be used again becomes active (`primary_reselect`).
-    PrimaryReselect {
-        /// At once.
-        #[default]
-        Always = "always",
-        /// When it is faster than the active one.
-        Better = "better",
-        /// When the active one fails.
-        Failure = "failure",
-    }
-}
-
-choice! {
-    /// How a bond shares traffic among its members (`mode` of bonding.txt).
-    BondMode {
-        /// Frames in turn.
-        #[default]
-        BalanceRr = "balance-rr",
-        /// One member at a time.
-        ActiveBackup = "active-backup",
-        /// By hash.
-        BalanceXor = "balance-xor",
-        /// Every frame by every member.
-        Broadcast = "broadcast",
-    }
-}
-
-choice! {
     /// Which frames a port takes, by their tag (features.md 3.2.3).
     AcceptFrames {
         /// Tagged and untagged, as the kernel's bridge does.
@@ -507,6 +460,8 @@ choice! {
         Local = "local",
     }
 }
+
+pub(super) use choice;
 
 #[cfg(test)]
 mod tests;

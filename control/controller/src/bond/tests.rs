@@ -1,7 +1,7 @@
 //! The bond's states as a table, the choice of the active member, and what the passes are told.
 
 use super::*;
-use vswitch_api::config::BondConfig;
+use vswitch_api::config::{BondConfig, OnOff};
 use vswitch_base::flow::HashPolicy as Flow;
 
 const A: PortIndex = PortIndex(1);
@@ -209,10 +209,10 @@ fn each_mode_tells_the_passes_who_sends() {
     let at = |mode: BondMode| {
         let mut bench = Bench::new(|config| {
             config.mode = mode;
-            config.packets_per_slave.0 = 7;
+            config.packets_per_slave = 7;
             config.hash_seed = 3;
             config.xmit_hash_policy = vswitch_api::config::HashPolicy::Layer34;
-            config.all_slaves_active = mode == BondMode::ActiveBackup;
+            config.all_slaves_active = OnOff(mode == BondMode::ActiveBackup);
         });
         bench.links([false, true, true]);
         let open = [A, B, C].map(|member| bench.bond.admits(member));

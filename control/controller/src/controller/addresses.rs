@@ -152,7 +152,7 @@ impl Controller {
     }
 
     /// A host port's address as it is now.
-    fn mac_of(&self, name: &str, wanted: &WantedPort) -> Option<MacAddr> {
+    pub(super) fn mac_of(&self, name: &str, wanted: &WantedPort) -> Option<MacAddr> {
         let open = self.actual.ports.get(name);
         let seen = open.and_then(|port| {
             let link = port

@@ -6,13 +6,20 @@
 //! once, whatever a job is doing.
 
 use super::Controller;
-use crate::bond::{Bond, Happened, LinkSeen, LinkState, Member};
-use std::collections::BTreeMap;
+use crate::bond::{Bond, Happened, LinkSeen, LinkState, Member, negotiation};
+use crate::effect::Effect;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use vswitch_api::text::path;
 use vswitch_api::types::Severity;
-use vswitch_base::Instant;
-use vswitch_core::bond::Transmit;
+use vswitch_base::{EtherView, Instant, PortIndex};
+use vswitch_core::bond::{Admits, Transmit};
+
+/// What the passes know of a bond: how it sends, and what each member lets in.
+fn part_of(bond: &Bond) -> (Transmit, Vec<Option<Admits>>) {
+    let admits = bond.members().iter().map(|m| bond.admits(m.index));
+    (bond.transmit().clone(), admits.collect())
+}
 
 impl Controller {
     /// Brings the bonds up to date; whether the passes have to be told.
@@ -21,32 +28,48 @@ impl Controller {
         if view.bonds.is_empty() && self.bonds.is_empty() {
             return false;
         }
-        let mut before = std::mem::take(&mut self.bonds);
+        let mut gone = std::mem::take(&mut self.bonds);
         let mut bonds = BTreeMap::new();
         let (mut changed, mut all) = (false, Vec::new());
+        let (mut slow, mut speaking) = (Vec::new(), Vec::new());
         for (name, wanted) in &view.bonds {
-            let known = before.remove(name);
+            let known = gone.remove(name);
             let new = known.is_none();
             let mut bond = known.unwrap_or_else(|| Bond::new(wanted));
             let other = bond.wanted() != wanted;
             if other {
                 bond.configure(wanted);
             }
-            let sent = bond.transmit().clone();
+            let before = part_of(&bond);
             let happened = bond.update(|member| self.link_seen(member), now);
-            let lost = sent != Transmit::Nobody && !bond.carries();
+            let lost = before.0 != Transmit::Nobody && !bond.carries();
             if let Some(port) = view.ports.get(name).filter(|_| lost) {
                 // Whoever was behind it may be anywhere when it comes back.
                 self.registry.raise_epoch(port.index);
             }
-            if new || other || !happened.is_empty() || *bond.transmit() != sent {
-                changed = true;
+            let moved = new || other || part_of(&bond) != before;
+            changed |= moved;
+            if moved || !happened.is_empty() {
                 all.push((name, happened));
+            }
+            slow.extend(bond.take_slow());
+            if bond.take_moved() {
+                speaking.push(name);
             }
             bonds.insert(name.clone(), bond);
         }
-        changed |= !before.is_empty();
+        changed |= !gone.is_empty();
+        for mut bond in gone.into_values() {
+            bond.depart_all(now);
+            slow.extend(bond.take_slow());
+        }
         self.bonds = bonds;
+        self.send_slow(slow);
+        self.announcing
+            .retain(|name, _| view.bonds.contains_key(name));
+        for name in speaking {
+            self.begin_announcing(name, now);
+        }
         for (name, happened) in all {
             self.tell(name, happened, now);
         }
@@ -89,7 +112,54 @@ impl Controller {
             speed_mbps: link
                 .and_then(|link| link.speed_mbps)
                 .or(open.facts.speed_mbps),
+            mac: link.and_then(|link| link.mac).or(open.facts.mac),
         }
+    }
+
+    /// Sends slow protocol payloads, each from the address of the device that it leaves by.
+    fn send_slow(&mut self, slow: Vec<(PortIndex, Vec<u8>)>) {
+        for (index, payload) in slow {
+            let Some((_, open)) = self.actual.by_index(index) else {
+                continue;
+            };
+            let link = open.facts.ifindex.and_then(|i| self.facts.link(i));
+            let from = link.and_then(|link| link.mac).or(open.facts.mac);
+            let frame = negotiation::frame(from.unwrap_or_default(), &payload);
+            self.send_by(index, vec![frame]);
+        }
+    }
+
+    /// Sends frames by a port, if it is there to send them.
+    pub(super) fn send_by(&mut self, index: PortIndex, frames: Vec<Box<[u8]>>) {
+        let open = self.actual.by_index(index);
+        if open.is_some_and(|(_, open)| open.attached && open.failed.is_none()) {
+            let frames = frames.into();
+            self.send(Effect::Send { index, frames }, false);
+        }
+    }
+
+    /// A slow protocol frame came in by a member of a bond that speaks LACP: taken, or not ours.
+    pub(super) fn hear_slow(&mut self, index: PortIndex, frame: &[u8], now: Instant) -> bool {
+        let Some(view) = EtherView::new(frame) else {
+            return false;
+        };
+        let has = |bond: &&mut Bond| bond.members().iter().any(|m| m.index == index);
+        let bond = self.bonds.values_mut().find(has);
+        bond.is_some_and(|bond| bond.hear(index, view.after_header(), now))
+    }
+
+    /// Ports are about to be taken out: their partners hear of it while they can.
+    pub(super) fn say_goodbye(&mut self, leaving: &BTreeSet<String>, now: Instant) {
+        let mut slow = Vec::new();
+        for bond in self.bonds.values_mut() {
+            let members = bond.members().iter();
+            let leaving = members.filter(|member| leaving.contains(&member.name));
+            for index in leaving.map(|member| member.index).collect::<Vec<_>>() {
+                bond.depart(index, now);
+            }
+            slow.extend(bond.take_slow());
+        }
+        self.send_slow(slow);
     }
 
     fn tell(&mut self, name: &str, happened: Vec<Happened>, now: Instant) {
@@ -104,6 +174,9 @@ impl Controller {
                     };
                     let message = format!("the link of {member} in {name} is {state}");
                     self.note(now, "bond-link", &object, severity, message);
+                }
+                Happened::Lacp { severity, message } => {
+                    self.note(now, "lacp", &object, severity, format!("{name}: {message}"));
                 }
                 Happened::Active { member, before } => {
                     let message = match (member, before) {
@@ -130,10 +203,13 @@ impl Controller {
         let bonds = self.bonds.iter();
         let mut found = bonds.filter_map(|(bond, state)| {
             let member = state.members().iter().find(|m| m.name == name)?;
-            Some(match member.state {
-                LinkState::Up if state.is_standby(member.index) => format!("on standby in {bond}"),
-                LinkState::Up => format!("carries frames of {bond}"),
-                other => format!("its link in {bond} is {other}"),
+            Some(match (member.state, state.negotiation()) {
+                (LinkState::Up, Some(lacp)) => format!("{}, in {bond}", lacp.part(member.index)),
+                (LinkState::Up, None) if state.is_standby(member.index) => {
+                    format!("on standby in {bond}")
+                }
+                (LinkState::Up, None) => format!("carries frames of {bond}"),
+                (other, _) => format!("its link in {bond} is {other}"),
             })
         });
         found.next()

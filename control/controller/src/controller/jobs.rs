@@ -200,6 +200,7 @@ impl Controller {
                 }
             }
             Some(Stage::PublishWithout(names)) => {
+                self.say_goodbye(&names, now);
                 for name in names {
                     if let Some(port) = self.actual.ports.get(&name) {
                         self.registry.raise_epoch(port.index);

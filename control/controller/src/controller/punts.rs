@@ -29,7 +29,11 @@ impl Controller {
                 self.heard(&name, what, now);
             }
             PuntReason::SlowProtocol => {
-                if let Ok((_, SlowProtocol::Lacp(pdu))) = SlowProtocol::parse_frame(&punt.bytes) {
+                if self.hear_slow(punt.port, &punt.bytes, now) {
+                    // Its bond speaks LACP.
+                } else if let Ok((_, SlowProtocol::Lacp(pdu))) =
+                    SlowProtocol::parse_frame(&punt.bytes)
+                {
                     let actor = pdu.actor;
                     let what = format!(
                         "its link partner speaks LACP ({actor}), and the port is in no bond"

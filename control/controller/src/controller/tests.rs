@@ -1,9 +1,11 @@
 //! The controller against a daemon made of memory (`testing.rs`), on virtual time.
 
 mod addresses;
+mod announcing;
 mod bonds;
 mod changes;
 mod devices;
+mod lacp;
 mod random;
 mod reads;
 

@@ -38,6 +38,8 @@ fn a_mode_is_a_name_or_a_number() {
         (json!("1"), BondMode::ActiveBackup),
         (json!(2), BondMode::BalanceXor),
         (json!("broadcast"), BondMode::Broadcast),
+        (json!("802.3ad"), BondMode::Lacp),
+        (json!(4), BondMode::Lacp),
     ] {
         let tree = tree_of(json!({ "mode": said, "members": ["eth0"] }));
         assert_eq!(config(&tree).bond["bond0"].mode, mode, "{said}");
@@ -49,13 +51,16 @@ fn a_mode_is_a_name_or_a_number() {
         "as in the kernel"
     );
     for (said, complaint) in [
-        (json!("802.3ad"), "mode \"802.3ad\" is not in this version"),
-        (json!(6), "mode \"6\" is not in this version"),
         (
-            json!("balance-oxr"),
-            "\"balance-oxr\" is none of balance-rr,",
+            json!(7),
+            "\"7\" is no value that is known here (one of: balance-rr,",
         ),
-        (json!(true), "a bonding mode by name or number"),
+        (
+            json!(-1),
+            "\"-1\" is no value that is known here (one of: balance-rr,",
+        ),
+        (json!("balance-oxr"), "did you mean \"balance-xor\"?"),
+        (json!(true), "expected one of balance-rr,"),
     ] {
         let told = errors(&tree_of(json!({ "mode": said, "members": ["eth0"] })));
         assert!(told.starts_with("bond.bond0.mode: "), "{told}");
@@ -144,7 +149,31 @@ fn what_is_wrong_with_a_bond_is_told_with_its_place() {
             json!("layer3"),
             "did you mean \"layer2\"?",
         ),
-        ("lacp_rate", json!("fast"), "unknown key \"lacp_rate\""),
+        ("lacp_rate", json!("fst"), "did you mean \"fast\"?"),
+        (
+            "lacp_active",
+            json!("never"),
+            "\"never\" is neither on nor off",
+        ),
+        ("lacp_active", json!(2), "\"2\" is neither on nor off"),
+        ("ad_actor_sys_prio", json!(0), "from 1 to 65535"),
+        ("ad_user_port_key", json!(1024), "from 0 to 1023"),
+        ("max_links", json!(65), "from 0 to 64"),
+        (
+            "ad_actor_system",
+            json!("01:00:00:00:00:00"),
+            "bond.bond0.ad_actor_system: 01:00:00:00:00:00 is no station's address",
+        ),
+        (
+            "actor_port_prio",
+            json!({ "eth0": 0 }),
+            "bond.bond0.actor_port_prio.eth0: eth0 = 0 is out of range",
+        ),
+        (
+            "actor_port_prio",
+            json!({ "eth7": 9 }),
+            "bond.bond0.actor_port_prio.eth7: \"eth7\" is no member of this bond",
+        ),
     ] {
         let told = with(key, value.clone());
         assert!(told.contains(complaint), "{key} = {value}:\n{told}");

@@ -6,8 +6,8 @@ use crate::config::{BondConfig, BondMode, Config, PortConfig, PortKind};
 use crate::text::known_hint;
 use std::collections::BTreeSet;
 
-/// The kernel's longest delay, in milliseconds (`INT_MAX`).
-const DELAY_MAX: u32 = i32::MAX as u32;
+/// The kernel's largest number: milliseconds of a delay, links (`INT_MAX`).
+const INT_MAX: u32 = i32::MAX as u32;
 
 /// `[bond.NAME]`.
 pub(super) fn bond(config: &Config, name: &str, bond: &BondConfig, found: &mut Found) {
@@ -30,9 +30,12 @@ pub(super) fn bond(config: &Config, name: &str, bond: &BondConfig, found: &mut F
     }
     members(config, name, bond, found);
     let most = u32::from(u16::MAX);
-    found.range(&at("packets_per_slave"), bond.packets_per_slave.0, 0, most);
-    found.range(&at("updelay"), bond.updelay, 0, DELAY_MAX);
-    found.range(&at("downdelay"), bond.downdelay, 0, DELAY_MAX);
+    found.range(&at("packets_per_slave"), bond.packets_per_slave, 0, most);
+    found.range(&at("updelay"), bond.updelay, 0, INT_MAX);
+    found.range(&at("downdelay"), bond.downdelay, 0, INT_MAX);
+    found.range(&at("num_grat_arp"), bond.num_grat_arp, 0, 255);
+    let longest = 300_000;
+    found.range(&at("peer_notif_delay"), bond.peer_notif_delay, 0, longest);
     if let Some(primary) = &bond.primary {
         let known: Vec<&str> = bond.members.iter().map(String::as_str).collect();
         if bond.mode != BondMode::ActiveBackup {
@@ -49,6 +52,7 @@ pub(super) fn bond(config: &Config, name: &str, bond: &BondConfig, found: &mut F
             );
         }
     }
+    lacp(name, bond, found);
     if config.port_of(name).is_some() && config.bridge_of(name).is_none() {
         let table = config.port.contains_key(name);
         // A table's own check says so as well.
@@ -57,6 +61,49 @@ pub(super) fn bond(config: &Config, name: &str, bond: &BondConfig, found: &mut F
                 &["bond", name],
                 "this bond is on no bridge",
                 format!("write uplink = \"{name}\" at a bridge, or [port.{name}] with kind = \"bond\" and bridge = NAME"),
+            );
+        }
+    }
+}
+
+/// What LACP says on the wire, and what it needs.
+fn lacp(name: &str, bond: &BondConfig, found: &mut Found) {
+    let most_members = u32::try_from(MEMBERS_MAX).unwrap_or(u32::MAX);
+    let at = |key| ["bond", name, key];
+    let most = u32::from(u16::MAX);
+    found.range(&at("ad_actor_sys_prio"), bond.ad_actor_sys_prio, 1, most);
+    found.range(&at("ad_user_port_key"), bond.ad_user_port_key, 0, 1023);
+    found.range(&at("max_links"), bond.max_links, 0, most_members);
+    found.range(&at("min_links"), bond.min_links, 0, INT_MAX);
+    if bond.max_links > 0 && bond.min_links > bond.max_links {
+        found.add(
+            &at("min_links"),
+            format!(
+                "{} members must carry frames and {} may",
+                bond.min_links, bond.max_links
+            ),
+            "make min_links no larger than max_links",
+        );
+    }
+    for (key, mac) in [("mac", bond.mac), ("ad_actor_system", bond.ad_actor_system)] {
+        if let Some(mac) = mac.filter(|mac| !mac.is_station()) {
+            found.add(
+                &at(key),
+                format!("{mac} is no station's address"),
+                "the first octet is even, and not all are zero",
+            );
+        }
+    }
+    for (member, prio) in &bond.actor_port_prio {
+        let at = ["bond", name, "actor_port_prio", member];
+        if bond.members.contains(member) {
+            found.range(&at, *prio, 1, most);
+        } else {
+            let known: Vec<&str> = bond.members.iter().map(String::as_str).collect();
+            found.add(
+                &at,
+                format!("\"{member}\" is no member of this bond"),
+                known_hint(member, "member", &known),
             );
         }
     }

@@ -284,7 +284,7 @@ impl World {
         }
         for (name, bond) in &wanted.bonds {
             let transmit = rig.snapshot.transmit(rig.index(name)).expect("a bond");
-            let senders = crate::testing::senders(transmit);
+            let senders = transmit.members();
             let members: Vec<_> = bond.members.iter().map(|(m, _)| rig.index(m)).collect();
             let one = matches!(transmit, Transmit::One(_));
             assert!(

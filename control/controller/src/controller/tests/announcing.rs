@@ -1,0 +1,179 @@
+//! Who is announced after a failover, by which member, how often and how fast.
+
+use super::learn;
+use crate::facts::{Link, LinkEvent};
+use crate::testing::{Rig, nic};
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+use vswitch_base::{Duration, MacAddr, PortIndex};
+
+fn config(knobs: Value) -> Value {
+    let mut bond = json!({ "mode": "active-backup", "members": ["eth0", "eth1"] });
+    let Value::Object(knobs) = knobs else {
+        panic!("knobs are a table");
+    };
+    bond.as_object_mut().expect("a table").extend(knobs);
+    json!({
+        "bridge": { "br0": { "uplink": "bond0", "vlans": [1, 100] } },
+        "bond": { "bond0": bond },
+        "port": {
+            "vm1": { "kind": "tap", "bridge": "br0", "vlan": 100 },
+            "vm2": { "kind": "tap", "bridge": "br0" },
+            "vm3": { "kind": "tap", "bridge": "br0", "vlan": 300 },
+        },
+        "host": { "br0": { "bridge": "br0", "addresses": ["10.0.0.9/24", "fd00::9/64"] } },
+    })
+}
+
+fn rig(knobs: Value) -> Rig {
+    Rig::new(config(knobs), &[nic("eth0", 5), nic("eth1", 6)])
+}
+
+fn carrier(rig: &mut Rig, device: &str, carrier: bool) {
+    let link = rig.links[device].clone();
+    rig.link(LinkEvent::Present(Link { carrier, ..link }));
+}
+
+fn mac(number: u16) -> MacAddr {
+    let [high, low] = number.to_be_bytes();
+    MacAddr([0x52, 0x54, 0, 1, high, low])
+}
+
+/// The senders of what was sent since the last call, with the member, the VLAN's tag if any and the
+/// EtherType.
+fn said(rig: &mut Rig) -> Vec<(PortIndex, MacAddr, u16, u16)> {
+    let frames = std::mem::take(&mut rig.wire).into_iter();
+    let heard = frames.map(|(port, frame)| {
+        let word = |at: usize| u16::from_be_bytes([frame[at], frame[at + 1]]);
+        let source = MacAddr(frame[6..12].try_into().expect("six"));
+        match word(12) {
+            0x8100 => (port, source, word(14), word(16)),
+            kind => (port, source, 0, kind),
+        }
+    });
+    heard.collect()
+}
+
+/// N-05, R-01, R-02: every station that is not behind the bond, in the VLANs that the bond carries, as it
+/// leaves there; the node's own addresses by name.
+#[test]
+fn everybody_is_announced_by_the_member_that_took_over() {
+    let mut rig = rig(json!({}));
+    rig.pass(Duration::from_secs(1));
+    let at_start = said(&mut rig);
+    assert_eq!(at_start.len(), 2, "the node's two addresses: {at_start:?}");
+    for (port, vlan, number) in [
+        ("vm1", 100, 1),
+        ("vm2", 1, 2),
+        ("vm3", 300, 3),
+        ("bond0", 100, 4),
+    ] {
+        learn(&rig, port, vlan, mac(number));
+    }
+    carrier(&mut rig, "eth0", false);
+    let eth1 = rig.index("eth1");
+    let mut heard = said(&mut rig);
+    heard.sort();
+    let node = rig.open[&rig.index("br0")]
+        .settings
+        .mac
+        .expect("its address");
+    let mut expected = vec![
+        (eth1, mac(1), 100, 0x8035),
+        (eth1, mac(2), 0, 0x8035),
+        (eth1, node, 0, 0x0806),
+        (eth1, node, 0, 0x86dd),
+    ];
+    expected.sort();
+    assert_eq!(heard, expected);
+    rig.pass(Duration::from_secs(5));
+    assert_eq!(said(&mut rig), [], "once, unless more is asked for");
+}
+
+/// K-16, K-17: as often as the kernel's options say; 0 is never.
+#[test]
+fn it_is_said_as_often_as_configured() {
+    for (knobs, times, apart) in [
+        (json!({ "num_grat_arp": 3 }), 3, 100),
+        (
+            json!({ "num_unsol_na": 2, "peer_notif_delay": 700 }),
+            2,
+            700,
+        ),
+        (json!({ "num_grat_arp": 0 }), 0, 100),
+    ] {
+        let mut rig = rig(knobs.clone());
+        rig.pass(Duration::from_secs(5));
+        said(&mut rig);
+        learn(&rig, "vm1", 100, mac(1));
+        carrier(&mut rig, "eth0", false);
+        let vm = |rig: &mut Rig| {
+            said(rig)
+                .iter()
+                .filter(|(_, from, ..)| *from == mac(1))
+                .count()
+        };
+        for round in 0..5 {
+            let expected = usize::from(round < times);
+            assert_eq!(vm(&mut rig), expected, "{knobs}, round {round}");
+            rig.pass(Duration::from_millis(apart - 1));
+            assert_eq!(vm(&mut rig), 0, "{knobs}");
+            rig.pass(Duration::from_millis(1));
+        }
+    }
+}
+
+/// N-05: a thousand stations are told of within a hundred milliseconds, those first that were seen last.
+#[test]
+fn a_thousand_silent_stations_are_announced_within_a_tenth_of_a_second() {
+    let mut rig = rig(json!({}));
+    rig.pass(Duration::from_secs(1));
+    for number in 1..=1000 {
+        learn(&rig, "vm2", 1, mac(number));
+    }
+    rig.pass(Duration::from_secs(60));
+    learn(&rig, "vm2", 1, mac(77));
+    said(&mut rig);
+    carrier(&mut rig, "eth0", false);
+    let first = said(&mut rig);
+    assert!(first.len() < 70, "not all at once: {}", first.len());
+    assert!(first.iter().any(|(_, from, ..)| *from == mac(77)));
+    let mut heard: BTreeSet<MacAddr> = first.iter().map(|(_, from, ..)| *from).collect();
+    rig.pass(Duration::from_millis(99));
+    heard.extend(said(&mut rig).iter().map(|(_, from, ..)| *from));
+    assert!((1..=1000).all(|number| heard.contains(&mac(number))));
+    // Half-way through, the other member has to carry: everybody is told of again.
+    carrier(&mut rig, "eth0", true);
+    carrier(&mut rig, "eth1", false);
+    rig.pass(Duration::from_millis(20));
+    carrier(&mut rig, "eth1", true);
+    carrier(&mut rig, "eth0", false);
+    said(&mut rig);
+    rig.pass(Duration::from_millis(99));
+    let eth1 = rig.index("eth1");
+    let by_eth1 = said(&mut rig)
+        .into_iter()
+        .filter(|(port, ..)| *port == eth1);
+    assert!(by_eth1.count() > 900);
+}
+
+/// Every mode: by the members that the frames would leave by.
+#[test]
+fn in_every_mode_the_members_that_carry_say_it() {
+    for mode in ["balance-rr", "balance-xor", "broadcast"] {
+        let mut rig = rig(json!({ "mode": mode, "members": ["eth0", "eth1"] }));
+        rig.pass(Duration::from_secs(1));
+        said(&mut rig);
+        for number in 1..=8 {
+            learn(&rig, "vm2", 1, mac(number));
+        }
+        carrier(&mut rig, "eth0", false);
+        let eth1 = rig.index("eth1");
+        let heard = said(&mut rig);
+        assert!(heard.iter().all(|(port, ..)| *port == eth1), "{mode}");
+        assert_eq!(heard.len(), 8 + 2, "{mode}");
+        carrier(&mut rig, "eth0", true);
+        rig.pass(Duration::from_secs(1));
+        assert_eq!(said(&mut rig), [], "{mode}: nobody lost anything");
+    }
+}
