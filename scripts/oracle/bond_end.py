@@ -58,7 +58,9 @@ def set_up(device, up):
 
 def direct(device, *action):
     """What becomes of all that arrives at a device."""
-    run("tc", "filter", "replace", "dev", device, "ingress", "pref", "1", "handle", "1", "matchall", "action", *action)
+    # There is one filter, which a matchall cannot be changed for: none lets nothing pass either.
+    run("tc", "filter", "del", "dev", device, "ingress")
+    run("tc", "filter", "add", "dev", device, "ingress", "matchall", "action", *action)
 
 
 class Echo(socketserver.BaseRequestHandler):
