@@ -11,6 +11,7 @@ mod node;
 mod offloads;
 mod ovs;
 mod queues;
+mod silent;
 mod trunk;
 
 use lab::{Lab, eventually, run, sh};

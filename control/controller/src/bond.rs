@@ -17,8 +17,10 @@
 //! Pure: links, PDUs and time come in; [`Transmit`], [`Admits`], frames and a list of what happened go out.
 
 pub mod negotiation;
+pub mod shares;
 
 use negotiation::Negotiation;
+use shares::Shares;
 use std::fmt;
 use vswitch_api::config::{BondConfig, BondMode, PrimaryReselect};
 use vswitch_api::types::Severity;
@@ -181,6 +183,8 @@ pub struct Bond {
     first_mac: Option<MacAddr>,
     /// In mode `802.3ad`, from when on the bond has an address.
     negotiation: Option<Negotiation>,
+    /// In the modes of which the other side knows nothing, who lets in what.
+    shares: Shares,
     /// Who agreed on the members that carry.
     partner: Option<SystemId>,
     /// Stations are to be announced.
@@ -200,6 +204,7 @@ impl Bond {
             transmit: Transmit::Nobody,
             first_mac: None,
             negotiation: None,
+            shares: Shares::default(),
             partner: None,
             moved: false,
             slow: Vec::new(),
@@ -264,6 +269,15 @@ impl Bond {
         self.wanted.config.mode == BondMode::ActiveBackup
     }
 
+    /// Whether each station sends by one member and frames for it are let in there: the other side need know
+    /// nothing of the bond.
+    const fn is_shared(&self) -> bool {
+        matches!(
+            self.wanted.config.mode,
+            BondMode::BalanceSlb | BondMode::BalanceTlb | BondMode::BalanceAlb
+        )
+    }
+
     /// What a member lets in; `None`: it is none of this bond's.
     #[must_use]
     pub fn admits(&self, member: PortIndex) -> Option<Admits> {
@@ -272,6 +286,12 @@ impl Bond {
             let negotiated = self.negotiation.as_ref();
             let admits = negotiated.map_or(Admits::Nothing, |lacp| lacp.admits(member));
             return known.then_some(admits);
+        }
+        if let Transmit::Hashed(hashed) = &self.transmit
+            && self.is_shared()
+        {
+            let designated = self.active == Some(member) || self.wanted.config.all_slaves_active.0;
+            return known.then(|| self.shares.admits(member, hashed, designated));
         }
         let open = !self.is_standby(member) || self.wanted.config.all_slaves_active.0;
         let admits = if open {
@@ -289,6 +309,7 @@ impl Bond {
         let lacp = self.negotiation.as_ref();
         waiting
             .chain(lacp.and_then(Negotiation::poll_timeout))
+            .chain(self.shares.poll_timeout())
             .min()
     }
 
@@ -366,6 +387,14 @@ impl Bond {
         self.transmit = self.transmit_now(&before);
         let partner = self.negotiation.as_ref().and_then(Negotiation::partner);
         let partner_before = std::mem::replace(&mut self.partner, partner);
+        let shared = self.is_shared();
+        let of = |transmit: &Transmit| match transmit {
+            Transmit::Hashed(hashed) if shared => Some(hashed.buckets.clone()),
+            _ => None,
+        };
+        let (was, is) = (of(&before), of(&self.transmit));
+        // Whose bucket moved has to be heard where it is now.
+        self.moved |= self.shares.follow(was.as_ref(), is.as_ref(), now) && is.is_some();
         self.moved |= self.moves(&before, partner_before);
         happened
     }
@@ -428,11 +457,23 @@ impl Bond {
     fn choose(&self) -> Option<PortIndex> {
         let usable = |member: &&Member| member.is_usable();
         let named = |name: &String| self.members.iter().find(|m| m.name == *name);
-        let primary = self.wanted.config.primary.as_ref().and_then(named);
+        let config = &self.wanted.config;
+        let primary = config.primary.as_ref().and_then(named);
         let primary = primary.filter(|m| m.state == LinkState::Up);
         let current = self.members.iter().find(|m| Some(m.index) == self.active);
-        let chosen = match (current.filter(usable), primary) {
-            (Some(current), Some(primary)) => match self.wanted.config.primary_reselect {
+        let current = current.filter(usable);
+        let prio = |member: &Member| config.prio.get(&member.name).copied().unwrap_or(0);
+        // Who is preferred where nobody is by name; equals are left as they are.
+        let better = self
+            .members
+            .iter()
+            .rev()
+            .filter(|m| m.state == LinkState::Up);
+        let better = better
+            .max_by_key(|m| prio(m))
+            .filter(|m| current.is_none_or(|current| prio(m) > prio(current)));
+        let chosen = match (current, primary.or(better)) {
+            (Some(current), Some(primary)) => match config.primary_reselect {
                 PrimaryReselect::Better if primary.seen.speed_mbps <= current.seen.speed_mbps => {
                     current
                 }
@@ -474,7 +515,34 @@ impl Bond {
                 seed: config.hash_seed,
                 buckets: buckets(before, &usable),
             }),
+            BondMode::BalanceSlb | BondMode::BalanceTlb | BondMode::BalanceAlb => {
+                Transmit::Hashed(Hashed {
+                    key: HashKey::Station,
+                    seed: config.hash_seed,
+                    buckets: self.weighed(before, &usable),
+                })
+            }
             BondMode::Broadcast => Transmit::Copies(usable.into()),
+        }
+    }
+
+    /// As [`buckets`]; in the modes that balance by load, a member's part is as its speed, where all tell theirs.
+    fn weighed(&self, before: &Transmit, usable: &[PortIndex]) -> Buckets {
+        let config = &self.wanted.config;
+        let speed = |index: &PortIndex| {
+            let member = self.members.iter().find(|m| m.index == *index)?;
+            Some((*index, member.seen.speed_mbps.filter(|mbps| *mbps > 0)?))
+        };
+        let speeds: Option<Vec<_>> = usable.iter().map(speed).collect();
+        let by_speed = config.mode != BondMode::BalanceSlb && config.tlb_dynamic_lb.0;
+        match (speeds, before) {
+            (Some(speeds), Transmit::Hashed(before)) if by_speed => {
+                Buckets::update_weighted(&before.buckets, &speeds)
+            }
+            (Some(speeds), _) if by_speed => {
+                Buckets::update_weighted(&Buckets::new(usable), &speeds)
+            }
+            _ => buckets(before, usable),
         }
     }
 

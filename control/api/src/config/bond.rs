@@ -3,8 +3,8 @@
 //! A bond and its members are ports: `[port.NAME]` with `kind = "bond"` says how a bond sits on its
 //! bridge (VLANs, floods, MTU), and `[port.MEMBER]` what a member is made of. Where there is no such table,
 //! a bond is a port with the defaults, on the bridge whose `uplink` it is, and a member is the network
-//! device of its name. Pure; any thread. Implements features.md A-00..A-04, K-01, K-03, K-11, K-12,
-//! K-16, K-17, K-19..K-21, K-24, K-26..K-33, K-35, K-36, K-38..K-40.
+//! device of its name. Pure; any thread. Implements features.md A-00..A-07, K-01, K-03, K-11..K-13,
+//! K-16, K-17, K-19..K-24, K-26..K-33, K-35, K-36, K-38..K-40.
 
 pub mod words;
 
@@ -38,12 +38,22 @@ pub struct BondConfig {
     pub hash_seed: u32,
     /// Frames in a row for each member in `balance-rr`: 0..=65535; 0: a member at random for each frame.
     pub packets_per_slave: u32,
-    /// The member to prefer in `active-backup`.
+    /// The member to prefer: as the active one in `active-backup`, as the one that lets groups in in
+    /// `balance-tlb` and `balance-alb`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub primary: Option<String>,
     /// When a preferred member that returns becomes active again.
     #[serde(deserialize_with = "words::primary_reselect")]
     pub primary_reselect: PrimaryReselect,
+    /// Members' priorities as active or designated one, higher is better, where no `primary` is: a number of
+    /// 32 bits; 0 where nothing is said.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub prio: BTreeMap<String, i32>,
+    /// Whether the members' parts in `balance-tlb` and `balance-alb` are as their speeds.
+    pub tlb_dynamic_lb: OnOff,
+    /// Seconds after which the switch beyond is reminded of every station in `balance-tlb` and `balance-alb`:
+    /// 1..=2,147,483,647.
+    pub lp_interval: u32,
     /// Milliseconds that a link must be up before its member is used: 0..=2,147,483,647.
     pub updelay: u32,
     /// Milliseconds that a link may be down before its member is given up.
@@ -102,6 +112,9 @@ impl Default for BondConfig {
             packets_per_slave: 1,
             primary: None,
             primary_reselect: PrimaryReselect::default(),
+            prio: BTreeMap::new(),
+            tlb_dynamic_lb: OnOff::ON,
+            lp_interval: 1,
             updelay: 0,
             downdelay: 0,
             all_slaves_active: OnOff::OFF,

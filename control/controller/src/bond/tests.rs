@@ -282,3 +282,80 @@ fn flows_move_only_where_they_must() {
         assert!(old == new || *old == B && *new != B);
     }
 }
+
+/// N-01: each station by one member, groups let in by the designated one; in the modes
+/// that balance by load parts are as speeds, and the kernel's order of preference says who is designated.
+#[test]
+fn stations_have_their_member_where_the_other_side_knows_nothing() {
+    let share = |bench: &Bench, member| match bench.bond.admits(member) {
+        Some(Admits::Share(share)) => share,
+        other => panic!("{other:?}"),
+    };
+    for mode in [
+        BondMode::BalanceSlb,
+        BondMode::BalanceTlb,
+        BondMode::BalanceAlb,
+    ] {
+        let mut bench = Bench::new(|config| {
+            config.mode = mode;
+            config.prio = [("b".to_owned(), 5)].into();
+        });
+        bench.seen[0].speed_mbps = Some(30_000);
+        bench.seen[1].speed_mbps = Some(10_000);
+        bench.seen[2].speed_mbps = Some(10_000);
+        bench.links([true, true, true]);
+        assert!(bench.bond.take_moved(), "from nothing");
+        let shares = [A, B, C].map(|member| share(&bench, member));
+        assert_eq!(
+            shares.clone().map(|share| share.groups),
+            [false, true, false],
+            "{mode}"
+        );
+        let has = |share: &vswitch_core::bond::Share| share.stations.iter().filter(|s| **s).count();
+        let parts = shares.clone().map(|share| has(&share));
+        match mode {
+            BondMode::BalanceSlb => assert_eq!(parts, [85, 85, 85]),
+            _ => assert_eq!(parts, [153, 51, 51]),
+        }
+        // The designated member goes: another lets groups in, what it had is shared out and heard again.
+        bench.links([true, false, true]);
+        assert!(bench.bond.take_moved());
+        assert!(share(&bench, A).groups || share(&bench, C).groups);
+        assert_eq!(has(&share(&bench, B)), parts[1], "for a while");
+        let both = has(&share(&bench, A)) + has(&share(&bench, C));
+        assert_eq!(both, 255);
+        assert!(bench.bond.poll_timeout().is_some());
+        bench.pass(ms(2_000));
+        assert_eq!(has(&share(&bench, B)), 0);
+        assert!(!bench.bond.take_moved(), "nothing moved when that ended");
+    }
+}
+
+/// K-13: the priority decides where no member is preferred by name; equals stay.
+#[test]
+fn priorities_decide_where_nobody_is_named() {
+    use PrimaryReselect::{Always, Better, Failure};
+    let ups = [true, true, true];
+    for (reselect, prio, primary, expected) in [
+        (Always, [0, 0, 0], None, B),
+        (Always, [0, 0, 9], None, C),
+        (Always, [9, 0, 9], None, A),
+        (Always, [-1, -3, -1], None, A),
+        (Failure, [9, 0, 9], None, B),
+        (Better, [9, 0, 9], None, B),
+        (Always, [0, 0, 9], Some("a"), A),
+    ] {
+        let mut bench = Bench::new(|config| {
+            config.primary_reselect = reselect;
+            config.primary = primary.map(str::to_owned);
+            let names = ["a", "b", "c"].map(str::to_owned);
+            config.prio = names.into_iter().zip(prio).collect();
+        });
+        bench.links([false, true, false]);
+        bench.links(ups);
+        let case = (reselect, prio, primary);
+        assert_eq!(bench.active(), Some(expected), "{case:?}");
+        bench.links([expected != A, expected != B, expected != C]);
+        assert_ne!(bench.active(), Some(expected), "{case:?}");
+    }
+}

@@ -123,9 +123,9 @@ fn it_is_said_as_often_as_configured() {
     }
 }
 
-/// N-05: a thousand stations are told of within a hundred milliseconds, those first that were seen last.
+/// N-05: a thousand stations are told of within fifty milliseconds, those first that were seen last.
 #[test]
-fn a_thousand_silent_stations_are_announced_within_a_tenth_of_a_second() {
+fn a_thousand_silent_stations_are_announced_within_fifty_milliseconds() {
     let mut rig = rig(json!({}));
     rig.pass(Duration::from_secs(1));
     for number in 1..=1000 {
@@ -136,10 +136,10 @@ fn a_thousand_silent_stations_are_announced_within_a_tenth_of_a_second() {
     said(&mut rig);
     carrier(&mut rig, "eth0", false);
     let first = said(&mut rig);
-    assert!(first.len() < 70, "not all at once: {}", first.len());
+    assert!(first.len() < 135, "not all at once: {}", first.len());
     assert!(first.iter().any(|(_, from, ..)| *from == mac(77)));
     let mut heard: BTreeSet<MacAddr> = first.iter().map(|(_, from, ..)| *from).collect();
-    rig.pass(Duration::from_millis(99));
+    rig.pass(Duration::from_millis(49));
     heard.extend(said(&mut rig).iter().map(|(_, from, ..)| *from));
     assert!((1..=1000).all(|number| heard.contains(&mac(number))));
     // Half-way through, the other member has to carry: everybody is told of again.
@@ -154,7 +154,7 @@ fn a_thousand_silent_stations_are_announced_within_a_tenth_of_a_second() {
     let by_eth1 = said(&mut rig)
         .into_iter()
         .filter(|(port, ..)| *port == eth1);
-    assert!(by_eth1.count() > 900);
+    assert!(by_eth1.count() > 850);
 }
 
 /// Every mode: by the members that the frames would leave by.
@@ -176,4 +176,27 @@ fn in_every_mode_the_members_that_carry_say_it() {
         rig.pass(Duration::from_secs(1));
         assert_eq!(said(&mut rig), [], "{mode}: nobody lost anything");
     }
+}
+
+/// K-23: a switch is reminded of stations that only listen, in frames that it does not pass on.
+#[test]
+fn a_switch_is_reminded_in_the_modes_that_have_an_interval() {
+    let mut rig = rig(json!({ "mode": "balance-tlb", "lp_interval": 2 }));
+    rig.pass(Duration::from_secs(1));
+    learn(&rig, "vm1", 100, mac(1));
+    said(&mut rig);
+    rig.pass(Duration::from_secs(10));
+    let heard = said(&mut rig);
+    let of = |from| heard.iter().filter(move |(_, source, ..)| *source == from);
+    assert_eq!(of(mac(1)).count(), 5, "{heard:?}");
+    assert!(of(mac(1)).all(|(_, _, vlan, kind)| (*vlan, *kind) == (100, 0x9000)));
+    assert!(of(mac(1)).all(|(port, ..)| *port == of(mac(1)).next().expect("one").0));
+    // Another mode has none.
+    let mode = config(json!({ "mode": "balance-slb" }));
+    rig.call("io.vswitch.Switch.Apply", json!({ "config": mode }))
+        .expect("taken");
+    rig.pass(Duration::from_secs(3));
+    said(&mut rig);
+    rig.pass(Duration::from_secs(10));
+    assert_eq!(said(&mut rig), []);
 }

@@ -1,0 +1,83 @@
+//! Stations that only listen, behind a bond that fails over beside a switch that knows nothing of it.
+
+use crate::lab::{Lab, run};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+const STATIONS: u32 = 1000;
+
+/// Host `a` behind the switch in `sw`, host `b` behind a learning bridge of the kernel in `lan`. Each of two
+/// links passes `mid`, where the switch's half can be cut without the bridge beyond noticing: it goes on
+/// sending where it learned.
+fn links(lab: &mut Lab) {
+    for ns in ["sw", "mid", "lan", "a", "b"] {
+        lab.namespace(ns);
+    }
+    lab.veth("sw", "pa", "a", "eth0");
+    lab.veth("lan", "pb", "b", "eth0");
+    let (mid, lan) = (lab.ns("mid"), lab.ns("lan"));
+    run(&format!(
+        "ip -n {lan} link add name kbr type bridge && ip -n {lan} link set kbr up"
+    ));
+    for n in [0, 1] {
+        lab.veth("sw", &format!("e{n}"), "mid", &format!("s{n}"));
+        lab.veth("mid", &format!("l{n}"), "lan", &format!("p{n}"));
+        run(&format!(
+            "ip -n {mid} link add name m{n} type bridge mcast_snooping 0 && ip -n {mid} link set m{n} up"
+        ));
+        for port in [format!("s{n}"), format!("l{n}")] {
+            run(&format!("ip -n {mid} link set {port} master m{n} up"));
+        }
+    }
+    for port in ["p0", "p1", "pb"] {
+        run(&format!("ip -n {lan} link set {port} master kbr up"));
+    }
+}
+
+fn spawn(lab: &Lab, host: &str, words: &str) -> std::process::Child {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("netns/silent.py");
+    let mut command = Command::new("ip");
+    command.args(["netns", "exec", &lab.ns(host), "python3"]);
+    command.arg(script).args(words.split(' '));
+    let command = command.stdin(Stdio::null()).stdout(Stdio::piped());
+    command.spawn().expect("silent.py")
+}
+
+/// N-05, R-02: whoever only listens is reached again by the other member, a thousand of them, without having
+/// said a word.
+#[test]
+fn a_thousand_silent_stations_are_reached_again_after_a_failover() {
+    let mut lab = Lab::new();
+    links(&mut lab);
+    let switch = lab.switch(
+        "sw",
+        "[bridge.br0]\nuplink = \"bond0\"\n\
+         [bond.bond0]\nmode = \"active-backup\"\nmembers = [\"e0\", \"e1\"]\n\
+         [port.pa]\nbridge = \"br0\"\nkind = \"nic\"\n",
+    );
+    lab.address("a", "eth0", 1, 1500);
+    lab.address("b", "eth0", 2, 1500);
+    lab.wait_ping("a", "10.0.0.2");
+    let listening = spawn(&lab, "a", &format!("listen eth0 {STATIONS} 6"));
+    std::thread::sleep(Duration::from_millis(1_000));
+    let sending = spawn(&lab, "b", &format!("send eth0 {STATIONS} 6 50"));
+    std::thread::sleep(Duration::from_millis(1_500));
+    let mid = lab.ns("mid");
+    run(&format!("ip -n {mid} link set s0 down"));
+    let told = listening.wait_with_output().expect("its end").stdout;
+    let told = String::from_utf8_lossy(&told).into_owned();
+    sending.wait_with_output().expect("its end");
+    let numbers: Vec<u32> = told
+        .split_whitespace()
+        .filter_map(|n| n.parse().ok())
+        .collect();
+    let [reached, longest] = numbers[..] else {
+        panic!("{told}");
+    };
+    eprintln!(
+        "{reached} stations reached again; the longest silence was {longest} ms, of which 50 ms are the sender's"
+    );
+    assert_eq!(reached, STATIONS, "after a silence of {longest} ms");
+    switch.assert_conserved();
+}
