@@ -144,8 +144,14 @@ impl Controller {
             return false;
         };
         let has = |bond: &&mut Bond| bond.members().iter().any(|m| m.index == index);
-        let bond = self.bonds.values_mut().find(has);
-        bond.is_some_and(|bond| bond.hear(index, view.after_header(), now))
+        let Some(bond) = self.bonds.values_mut().find(has) else {
+            return false;
+        };
+        let before = part_of(bond);
+        let heard = bond.hear(index, view.after_header(), now);
+        // A PDU alone can open a member, or close it.
+        self.publish_due |= part_of(bond) != before;
+        heard
     }
 
     /// Ports are about to be taken out: their partners hear of it while they can.
