@@ -8,7 +8,7 @@ use crate::egress;
 use crate::fdb::{EntryKind, FdbKey, Learned};
 use crate::forward;
 use crate::frame::Frame;
-use crate::ingress::{Classified, classify, turn_away};
+use crate::ingress::{Classified, classify, end_watched, turn_away};
 use crate::learn;
 use crate::snapshot::Snapshot;
 use crate::verdict::{DropReason, Egress, FloodClass, Verdict};
@@ -138,6 +138,10 @@ pub fn explain(
     };
     let mut class = classify(frame, port, bridge);
     if let Some(member) = snapshot.port(ingress) {
+        let watched = member.watched.as_ref();
+        if watched.is_some_and(|watched| watched.wants(frame.bytes) == Some(true)) {
+            end_watched(&mut class);
+        }
         turn_away(&mut class, &member.admits, port);
     }
     if class.learnable {

@@ -16,10 +16,11 @@ use crate::explain::Live;
 use crate::fdb::{Fdb, FdbKey, Hit, Learned, Probe};
 use crate::forward;
 use crate::frame::{BATCH_MAX, Frame, FrameBatch};
-use crate::ingress::{Classified, classify_into, turn_away};
+use crate::ingress::{Classified, classify_into, end_watched, turn_away};
 use crate::learn;
 use crate::snapshot::{BridgeView, PortView, Snapshot};
 use crate::verdict::{DropReason, Egress, Verdict};
+use crate::watch::{self, Watched};
 use crate::worker::Outbox;
 use arrayvec::ArrayVec;
 use std::hint::black_box;
@@ -67,16 +68,33 @@ impl Passes<'_> {
         };
         let (mut sources, mut destinations) = (Probes::new(), Probes::new());
         self.classify(batch, entrance, classes, &mut sources, &mut destinations);
-        if let Some(member) = snapshot.port(self.ingress)
-            && !matches!(member.admits, Admits::Everything)
-        {
-            for class in classes.iter_mut() {
-                turn_away(class, &member.admits, port);
+        if let Some(member) = snapshot.port(self.ingress) {
+            if let Some(watched) = &member.watched {
+                self.watch(batch, classes, watched);
+            }
+            if !matches!(member.admits, Admits::Everything) {
+                for class in classes.iter_mut() {
+                    turn_away(class, &member.admits, port);
+                }
             }
         }
         ask(&bridge.fdb, &sources, &destinations);
         self.learn(classes, entrance, &sources);
         self.forward(batch, classes, entrance, &destinations);
+    }
+
+    /// Lets the control side see what the monitor of a bond waits for, before a member turns it away.
+    fn watch(&self, batch: &FrameBatch<'_>, classes: &mut Classes, watched: &Watched) {
+        for (class, frame) in classes.iter_mut().zip(batch) {
+            match watched.wants(frame.bytes) {
+                Some(true) => end_watched(class),
+                Some(false) => {
+                    let punts = &self.outbox.punts;
+                    watch::overhear(self.counters, punts, self.ingress, self.now, frame.bytes);
+                }
+                None => {}
+            }
+        }
     }
 
     #[cold]
