@@ -38,4 +38,5 @@ mod sync;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 pub mod verdict;
+pub mod watch;
 pub mod worker;

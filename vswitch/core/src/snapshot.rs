@@ -12,6 +12,7 @@ use crate::bond::{Admits, Transmit};
 use crate::fdb::Fdb;
 use crate::sync::Arc;
 use crate::verdict::{Egress, FloodClass};
+use crate::watch::Watched;
 use vswitch_base::{BridgeIndex, Generation, MacAddr, PortIndex, Vid, VidSet};
 
 /// Whether a port takes part (IEEE 802.1D states; no spanning tree drives them yet).
@@ -96,6 +97,8 @@ pub struct PortView {
     pub logical: PortIndex,
     /// What it lets in as a member of a bond; of other ports, everything.
     pub admits: Admits,
+    /// What the monitor of its bond has to see of what it receives.
+    pub watched: Option<Arc<Watched>>,
     /// The bridge it belongs to; a member's is its bond's.
     pub bridge: Option<BridgeIndex>,
     /// Disabled to forwarding.
@@ -132,6 +135,7 @@ impl PortView {
         Self {
             logical: index,
             admits: Admits::Everything,
+            watched: None,
             bridge: None,
             state: PortState::Forwarding,
             flags: PortFlags::default(),
