@@ -16,8 +16,11 @@
 //!
 //! Pure: links, PDUs and time come in; [`Transmit`], [`Admits`], frames and a list of what happened go out.
 
+pub mod monitor;
 pub mod negotiation;
+mod watching;
 
+use monitor::Monitor;
 use negotiation::Negotiation;
 use std::fmt;
 use vswitch_api::config::{BondConfig, BondMode, PrimaryReselect};
@@ -79,6 +82,8 @@ pub struct LinkSeen {
     pub speed_mbps: Option<u32>,
     /// The device's address.
     pub mac: Option<MacAddr>,
+    /// Frames that came in by it so far, where its bond is monitored.
+    pub frames_in: u64,
 }
 
 impl LinkSeen {
@@ -98,12 +103,18 @@ pub struct Member {
     pub state: LinkState,
     seen: LinkSeen,
     delay: Timer,
+    /// The monitor does not trust it.
+    silent: bool,
 }
 
 impl Member {
     /// Whether it may carry frames.
     #[must_use]
     pub const fn is_usable(&self) -> bool {
+        self.has_link() && !self.silent
+    }
+
+    const fn has_link(&self) -> bool {
         matches!(self.state, LinkState::Up | LinkState::Failing)
     }
 
@@ -154,6 +165,13 @@ pub enum Happened {
         /// The state.
         state: LinkState,
     },
+    /// A member passes frames no more although its link is good, or does again.
+    Monitor {
+        /// Its name.
+        member: String,
+        /// Why it does not; `None`: it does.
+        silent: Option<String>,
+    },
     /// Another member is active; `None`: none is.
     Active {
         /// Its name.
@@ -181,6 +199,8 @@ pub struct Bond {
     first_mac: Option<MacAddr>,
     /// In mode `802.3ad`, from when on the bond has an address.
     negotiation: Option<Negotiation>,
+    /// Where there is an `arp_interval`.
+    monitor: Option<Monitor>,
     /// Who agreed on the members that carry.
     partner: Option<SystemId>,
     /// Stations are to be announced.
@@ -200,6 +220,7 @@ impl Bond {
             transmit: Transmit::Nobody,
             first_mac: None,
             negotiation: None,
+            monitor: None,
             partner: None,
             moved: false,
             slow: Vec::new(),
@@ -220,6 +241,7 @@ impl Bond {
                     state: LinkState::Down,
                     seen: LinkSeen::default(),
                     delay: Timer::default(),
+                    silent: false,
                 },
                 |at| before.swap_remove(at),
             )
@@ -289,6 +311,7 @@ impl Bond {
         let lacp = self.negotiation.as_ref();
         waiting
             .chain(lacp.and_then(Negotiation::poll_timeout))
+            .chain(self.monitor.as_ref().map(Monitor::poll_timeout))
             .min()
     }
 
@@ -340,6 +363,7 @@ impl Bond {
             while member.follow(up, down, now) {}
         }
         self.hurry();
+        let told = self.judge(now);
         self.negotiate(now);
         let changed = self.members.iter().zip(states);
         let mut happened: Vec<Happened> = changed
@@ -349,7 +373,11 @@ impl Bond {
                 state: member.state,
             })
             .collect();
+        happened.extend(told);
         let active = self.choose();
+        if let Some(monitor) = &mut self.monitor {
+            monitor.settle(active, now);
+        }
         if active != self.active {
             let before = std::mem::replace(&mut self.active, active);
             if self.has_active() {
@@ -429,7 +457,7 @@ impl Bond {
         let usable = |member: &&Member| member.is_usable();
         let named = |name: &String| self.members.iter().find(|m| m.name == *name);
         let primary = self.wanted.config.primary.as_ref().and_then(named);
-        let primary = primary.filter(|m| m.state == LinkState::Up);
+        let primary = primary.filter(|m| m.state == LinkState::Up && m.is_usable());
         let current = self.members.iter().find(|m| Some(m.index) == self.active);
         let chosen = match (current.filter(usable), primary) {
             (Some(current), Some(primary)) => match self.wanted.config.primary_reselect {
@@ -500,7 +528,10 @@ impl Bond {
         let links: Vec<String> = self
             .members
             .iter()
-            .map(|member| format!("{} {}", member.name, member.state))
+            .map(|member| match self.silence(member.index) {
+                Some(why) if member.has_link() => format!("{} silent: {why}", member.name),
+                _ => format!("{} {}", member.name, member.state),
+            })
             .collect();
         format!("no member can be used: {}", links.join(", "))
     }

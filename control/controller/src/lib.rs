@@ -34,6 +34,7 @@ pub mod events;
 pub mod facts;
 pub mod flaps;
 pub mod plan;
+pub mod probe;
 pub mod registry;
 #[cfg(test)]
 mod testing;
