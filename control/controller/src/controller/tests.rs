@@ -6,6 +6,7 @@ mod bonds;
 mod changes;
 mod devices;
 mod lacp;
+mod monitoring;
 mod random;
 mod reads;
 
