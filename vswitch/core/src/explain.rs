@@ -128,7 +128,7 @@ pub fn explain(
     now: Instant,
 ) -> Explanation {
     let mut notes = Notebook(Vec::new());
-    let Some((logical, port, _, bridge)) = forward::entrance(snapshot, ingress) else {
+    let Some(entrance) = forward::entrance(snapshot, ingress) else {
         let verdict = Verdict::Drop(DropReason::NoBridge);
         return Explanation {
             steps: vec![Step::NoBridge],
@@ -136,10 +136,9 @@ pub fn explain(
             classified: None,
         };
     };
+    let (logical, port, bridge) = (entrance.logical, entrance.port, entrance.bridge);
     let mut class = classify(frame, port, bridge);
-    if let Some(member) = snapshot.port(ingress) {
-        turn_away(&mut class, &member.admits, port);
-    }
+    turn_away::<Notebook>(&mut class, frame, entrance.admits, port, now);
     if class.learnable {
         let tag = egress::received_tci(frame, &class);
         notes.note(|| Step::Admitted {
@@ -150,7 +149,7 @@ pub fn explain(
     let now_s = now.as_secs_u32();
     let probe = bridge.fdb.probe(FdbKey::new(class.vid, class.src));
     learn::learn(
-        &mut class, &probe, logical, port, bridge, snapshot, now_s, &mut notes,
+        &mut class, frame, &probe, &entrance, snapshot, now_s, &mut notes,
     );
     let taught = matches!(
         notes.0.last(),

@@ -3,6 +3,7 @@
 use super::*;
 use vswitch_api::config::{BondConfig, OnOff};
 use vswitch_base::flow::HashPolicy as Flow;
+use vswitch_core::bond::{Admits, Buckets, HashKey, Hashed, Turns};
 
 const A: PortIndex = PortIndex(1);
 const B: PortIndex = PortIndex(2);
@@ -216,10 +217,11 @@ fn each_mode_tells_the_passes_who_sends() {
         });
         bench.links([false, true, true]);
         let open = [A, B, C].map(|member| bench.bond.admits(member));
-        assert!(
-            open.iter()
-                .all(|admits| *admits == Some(Admits::Everything))
-        );
+        let is_open = |admits: &Option<Admits>| match admits {
+            Some(Admits::Once(_)) => mode == BondMode::Broadcast,
+            admits => *admits == Some(Admits::Everything) && mode != BondMode::Broadcast,
+        };
+        assert!(open.iter().all(is_open), "{mode}: {open:?}");
         bench.bond.transmit().clone()
     };
     let both = [B, C];
@@ -237,6 +239,31 @@ fn each_mode_tells_the_passes_who_sends() {
         buckets: Buckets::new(&both),
     };
     assert_eq!(at(BondMode::BalanceXor), Transmit::Hashed(hashed));
+}
+
+/// N-21: members of a broadcast bond ask one table, which lives as long as the mode.
+#[test]
+fn members_of_a_broadcast_bond_share_a_table() {
+    let mut bench = Bench::new(|config| config.mode = BondMode::Broadcast);
+    bench.links([true, true, true]);
+    let admits = |bench: &Bench| [A, B].map(|member| bench.bond.admits(member));
+    let before = admits(&bench);
+    assert_ne!(before[0], before[1]);
+    bench.links([true, false, true]);
+    let mut wanted = bench.bond.wanted().clone();
+    wanted.config.updelay = 100;
+    bench.bond.configure(&wanted);
+    assert_eq!(admits(&bench), before);
+    wanted.config.mode = BondMode::BalanceXor;
+    bench.bond.configure(&wanted);
+    assert_eq!(admits(&bench), [const { Some(Admits::Everything) }; 2]);
+    // Of more than sixteen members the rest bring nothing.
+    wanted.config.mode = BondMode::Broadcast;
+    wanted.members = (1..=20).map(|i| (format!("p{i}"), PortIndex(i))).collect();
+    bench.bond.configure(&wanted);
+    let of = |number| bench.bond.admits(PortIndex(number));
+    assert!(matches!(of(16), Some(Admits::Once(_))));
+    assert_eq!(of(17), Some(Admits::Nothing));
 }
 
 /// N-07: the configuration changes and the members keep their links.

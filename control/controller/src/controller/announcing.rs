@@ -17,7 +17,7 @@ use vswitch_api::config::{BondConfig, BondMode};
 use vswitch_base::flow::FlowView;
 use vswitch_base::{Duration, Instant, MacAddr, PortIndex, Tag, Tci, Tpid};
 use vswitch_core::bond::{RoundRobin, Station as Sender};
-use vswitch_core::fdb::EntryKind;
+use vswitch_core::fdb::{EntryKind, FdbKey};
 use vswitch_core::snapshot::PortState;
 
 /// Stations announced at a time.
@@ -109,7 +109,14 @@ impl Controller {
         let burst = round.waiting.len().min(BURST);
         let burst: Vec<Station> = round.waiting.drain(..burst).collect();
         let mut frames: BTreeMap<PortIndex, Vec<Box<[u8]>>> = BTreeMap::new();
+        let bridge = self.view.ports.get(bond);
+        let bridge = bridge.and_then(|port| self.view.bridges.get(&port.bridge));
         for station in &burst {
+            if let Some(bridge) = bridge {
+                // What comes back of this is no word of the station from out there.
+                let key = FdbKey::new(station.vid, station.mac.word());
+                bridge.spec.fdb.note_announced(key, now.as_secs_u32());
+            }
             self.compose(bond, station, round, &mut frames);
         }
         for (index, frames) in frames {

@@ -15,10 +15,10 @@ use vswitch_api::types::Severity;
 use vswitch_base::{EtherView, Instant, PortIndex};
 use vswitch_core::bond::{Admits, Transmit};
 
-/// What the passes know of a bond: how it sends, and what each member lets in.
-fn part_of(bond: &Bond) -> (Transmit, Vec<Option<Admits>>) {
+/// What the passes know of a bond: how it sends, whether that may come back, and what each member lets in.
+fn part_of(bond: &Bond) -> (Transmit, bool, Vec<Option<Admits>>) {
     let admits = bond.members().iter().map(|m| bond.admits(m.index));
-    (bond.transmit().clone(), admits.collect())
+    (bond.transmit().clone(), bond.reflects(), admits.collect())
 }
 
 impl Controller {

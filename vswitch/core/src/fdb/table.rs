@@ -25,7 +25,7 @@ const CHECK_MASK: u64 = 0xff_ffff;
 
 /// VLAN and address in 60 bits.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct FdbKey(u64);
+pub struct FdbKey(pub(super) u64);
 
 impl FdbKey {
     /// An address in a VLAN; `None` on a bridge that does not tell VLANs apart.

@@ -91,6 +91,12 @@ impl Pair {
         self.exchange();
     }
 
+    /// Whether the passes guard the bond against what comes back.
+    fn reflects(&self) -> bool {
+        let view = self.rig.snapshot.port(self.index("bond0"));
+        view.expect("published").flags.reflects
+    }
+
     fn exchange(&mut self) {
         let now = self.rig.now;
         for (port, frame) in std::mem::take(&mut self.rig.wire) {
@@ -246,6 +252,7 @@ fn without_a_partner_one_member_works_unless_forbidden() {
     let alone = "carries frames without LACP: no partner is heard, in bond0";
     assert_eq!((reason.as_str(), pair.senders().is_empty()), (alone, false));
     assert_eq!(pair.reason("eth1"), "hears no LACP partner, in bond0");
+    assert!(pair.reflects(), "the other side knows of no bond");
     pair.apply(&config(json!({ "lacp_rate": "fast", "lacp_strict": "on" })));
     assert_eq!(pair.senders(), []);
     let why = "no member hears LACP from the other side, and lacp_strict or lacp_fallback_ab forbids to \
@@ -253,6 +260,16 @@ fn without_a_partner_one_member_works_unless_forbidden() {
     assert_eq!(pair.reason("bond0"), why);
     pair.apply(&config(json!({ "lacp_rate": "fast" })));
     assert!(!pair.senders().is_empty(), "and back");
+    // One that negotiates gives nothing back.
+    assert!(pair.reflects());
+    pair.silent.clear();
+    pair.talk(ms(40_000));
+    assert_eq!(
+        (pair.senders().is_empty(), pair.reflects()),
+        (false, false),
+        "{}",
+        pair.reason("eth0")
+    );
 }
 
 /// K-24: too few links are as none.
