@@ -64,11 +64,11 @@ impl Passes<'_> {
             }
         }
         ask(&entrance.bridge.fdb, &sources, &destinations);
+        self.learn(batch, classes, &entrance, &sources);
         if entrance.bridge.guarded && !entrance.port.flags.reflects {
             let now_s = self.now.as_secs_u32();
             guard::note_announcements(batch, classes, &sources, &entrance, now_s);
         }
-        self.learn(batch, classes, &entrance, &sources);
         self.forward(batch, classes, entrance, &destinations);
     }
 

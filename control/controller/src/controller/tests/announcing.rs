@@ -5,7 +5,8 @@ use crate::facts::{Link, LinkEvent};
 use crate::testing::{Rig, nic};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
-use vswitch_base::{Duration, MacAddr, PortIndex};
+use vswitch_base::{Duration, MacAddr, PortIndex, Vid};
+use vswitch_core::guard::ECHO_S;
 
 fn config(knobs: Value) -> Value {
     let mut bond = json!({ "mode": "active-backup", "members": ["eth0", "eth1"] });
@@ -199,4 +200,24 @@ fn a_switch_is_reminded_in_the_modes_that_have_an_interval() {
     said(&mut rig);
     rig.pass(Duration::from_secs(10));
     assert_eq!(said(&mut rig), []);
+}
+
+/// Row 5 of features.md 3.7: what comes back of an announcement moves nobody.
+#[test]
+fn who_is_announced_is_marked_so() {
+    let mut rig = rig(json!({}));
+    learn(&rig, "vm1", 100, mac(1));
+    learn(&rig, "vm1", 100, mac(2));
+    rig.pass(Duration::from_secs(30));
+    let marked = |rig: &Rig, number: u16| {
+        let (_, bridge) = rig.snapshot.bridges().next().expect("a bridge");
+        let hit = bridge.fdb.find(Vid::new(100).ok(), mac(number));
+        let now_s = rig.now.as_secs_u32();
+        bridge
+            .fdb
+            .announced_within(hit.expect("known"), ECHO_S, now_s)
+    };
+    assert!(!marked(&rig, 1));
+    carrier(&mut rig, "eth0", false);
+    assert!([1, 2].iter().all(|number| marked(&rig, *number)));
 }
