@@ -66,7 +66,7 @@ impl Controller {
         self.bonds = bonds;
         self.send_slow(slow);
         self.announcing
-            .retain(|name, _| view.bonds.contains_key(name));
+            .retain(|(name, _), _| view.bonds.contains_key(name));
         for name in speaking {
             self.begin_announcing(name, now);
         }
