@@ -104,7 +104,7 @@ fn produce(reason: DropReason) -> (MemSwitch, u16) {
         }
         DropReason::PuntQueueFull => {
             switch.change(1, |port| port.flags.listens = true);
-            for _ in 0..vswitch_core::punt::PUNTS_MAX {
+            for _ in 0..vswitch_core::punt::BURST {
                 switch.inject(1, plain(reserved(2), station(1)));
             }
             inject(&mut switch, plain(reserved(2), station(1)))

@@ -19,6 +19,7 @@ use crate::frame::{BATCH_MAX, Frame, FrameBatch};
 use crate::guard;
 use crate::ingress::{Classified, classify_into, turn_away};
 use crate::learn;
+use crate::punt::PuntBudget;
 use crate::snapshot::Snapshot;
 use crate::verdict::{DropReason, Egress, Verdict};
 use crate::worker::Outbox;
@@ -38,6 +39,8 @@ pub(crate) struct Passes<'p> {
     /// Whose turn it is, by the bond's index.
     pub(crate) turns: &'p mut [RoundRobin],
     pub(crate) counters: &'p PortCounters,
+    /// What the queue may still hand over to the control side.
+    pub(crate) budget: &'p mut PuntBudget,
     pub(crate) tap: Option<&'p CaptureTap>,
     pub(crate) ingress: PortIndex,
     pub(crate) now: Instant,
@@ -208,7 +211,9 @@ impl Passes<'_> {
                 Verdict::Punt(reason) => {
                     let bytes = batch[i].bytes;
                     let punts = &self.outbox.punts;
-                    if punts.offer(self.ingress, reason, self.now, bytes) {
+                    if self.budget.take(self.now)
+                        && punts.offer(self.ingress, reason, self.now, bytes)
+                    {
                         self.counters.punted(reason).add(1);
                         None
                     } else {

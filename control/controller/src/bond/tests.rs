@@ -3,6 +3,7 @@
 use super::*;
 use vswitch_api::config::{BondConfig, OnOff};
 use vswitch_base::flow::HashPolicy as Flow;
+use vswitch_core::bond::{Admits, Buckets, HashKey, Hashed, Turns};
 
 const A: PortIndex = PortIndex(1);
 const B: PortIndex = PortIndex(2);
