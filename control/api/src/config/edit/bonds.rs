@@ -24,10 +24,10 @@ fn in_use(kind: &str, name: &str, user: String, hint: String) -> ApiError {
 pub(super) fn add(config: &mut Config, add: &BondAdd) -> Result<(), ApiError> {
     let name = &add.name;
     let bond = tree::bond(name, &add.config)?;
-    if let Some(bridge) = add.bridge.as_deref() {
-        if !config.bridge.contains_key(bridge) {
-            return Err(no_bridge(config, bridge));
-        }
+    if let Some(bridge) = add.bridge.as_deref()
+        && !config.bridge.contains_key(bridge)
+    {
+        return Err(no_bridge(config, bridge));
     }
     match config.bond.get(name) {
         Some(present) if add.may_exist && *present == bond => return Ok(()),
