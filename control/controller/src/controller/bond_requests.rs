@@ -12,6 +12,7 @@ use vswitch_api::text::path;
 use vswitch_api::types::{
     Bond as BondRow, BondFinding, BondsReply, Event, HashReply, SetActiveReply, Severity,
 };
+use vswitch_base::ether::InBandTag;
 use vswitch_base::flow::{FlowView, HashPolicy};
 use vswitch_base::{EtherView, Instant, Tag, Tci, Tpid, Vid};
 use vswitch_core::bond::{Chosen, HashKey, Hashed, Station, Transmit};
@@ -139,7 +140,7 @@ impl Controller {
             let message = "a frame has 14 bytes at least: two addresses and the EtherType";
             return Err(ApiError::parameter("frameHex", message));
         };
-        let vid = match hash.vlan {
+        let said = match hash.vlan {
             None => None,
             Some(vlan) => Some(Vid::new(vlan).map_err(|_| {
                 ApiError::parameter(
@@ -148,6 +149,11 @@ impl Controller {
                 )
             })?),
         };
+        let in_band = match view.tag() {
+            InBandTag::Tag(tag) => Vid::new(tag.tci.vid_bits()).ok(),
+            InBandTag::None | InBandTag::Truncated => None,
+        };
+        let vid = said.or(in_band);
         let policy: Option<HashPolicy> = match &hash.policy {
             None => None,
             Some(text) => Some(text.parse().map_err(|_| ApiError::InvalidParameter {
@@ -184,7 +190,7 @@ impl Controller {
             key: policy.map_or(hashed.key, HashKey::Flow),
             ..hashed.clone()
         };
-        let tag = vid.map(|vid| Tag {
+        let tag = said.map(|vid| Tag {
             tpid: Tpid::Dot1q,
             tci: Tci::default().with_vid(vid),
         });

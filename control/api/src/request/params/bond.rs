@@ -105,9 +105,9 @@ params! {
     BondHash {
         /// The bond.
         bond: String,
-        /// The frame as it leaves, without a tag, from its destination address on, in hex.
+        /// The frame as it leaves, from its destination address on, in hex.
         frame_hex: String,
-        /// The VLAN of its tag on the link.
+        /// The VLAN of a tag that is put before it on the link.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         vlan: Option<u16>,
         /// The `xmit_hash_policy` to look at in place of the one in force.

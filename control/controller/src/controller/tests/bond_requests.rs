@@ -135,6 +135,10 @@ fn a_frame_is_told_its_member_and_bucket() {
     let again = hash(&mut rig, json!({ "policy": "vlan+srcmac", "vlan": 6 })).expect("a member");
     assert_ne!(other.hash, again.hash, "the VLAN counts");
 
+    let tagged = "ffffffffffff525400000001".to_owned() + "8100000508060001";
+    let in_band = json!({ "policy": "vlan+srcmac", "frameHex": tagged });
+    assert_eq!(hash(&mut rig, in_band).expect("a member"), other);
+
     // The passes agree.
     let trace = json!({ "port": "vm1", "frameHex": FRAME });
     let trace = rig.call("io.vswitch.Debug.Trace", trace).expect("a trace");
