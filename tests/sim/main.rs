@@ -23,6 +23,7 @@ mod steps;
 mod two_bridges;
 mod uncut;
 mod vlan;
+mod watched;
 
 use vswitch_base::BridgeIndex;
 use vswitch_base::PortIndex;

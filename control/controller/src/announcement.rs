@@ -63,7 +63,8 @@ impl Station {
 }
 
 impl Announcement {
-    fn new(dst: MacAddr, src: MacAddr, kind: EtherType, parts: &[&[u8]]) -> Self {
+    /// A frame of these parts behind its EtherType, as long as Ethernet wants it.
+    pub(crate) fn new(dst: MacAddr, src: MacAddr, kind: EtherType, parts: &[&[u8]]) -> Self {
         let mut addresses = [0; 12];
         addresses[..6].copy_from_slice(&dst.0);
         addresses[6..].copy_from_slice(&src.0);

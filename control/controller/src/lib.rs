@@ -33,6 +33,7 @@ pub mod effect;
 pub mod events;
 pub mod facts;
 pub mod flaps;
+pub mod groups;
 pub mod loops;
 pub mod plan;
 pub mod registry;

@@ -59,6 +59,10 @@ pub struct PortCounters {
     pub bytes_out: Counter,
     /// Copies whose checksum or segments we completed because the device could not.
     pub finished: Counter,
+    /// Received frames that the control side got a copy of while they went on their way.
+    pub overheard: Counter,
+    /// The second in which the last of them came, and how many in it.
+    overheard_in: [Counter; 2],
     drops: [Counter; DropReason::COUNT],
     punts: [Counter; PuntReason::COUNT],
     vlans: OnceLock<Box<VlanCounters>>,
@@ -76,6 +80,8 @@ impl Default for PortCounters {
             frames_out: Counter::default(),
             bytes_out: Counter::default(),
             finished: Counter::default(),
+            overheard: Counter::default(),
+            overheard_in: [Counter::default(), Counter::default()],
             drops: std::array::from_fn(|_| Counter::default()),
             punts: std::array::from_fn(|_| Counter::default()),
             vlans: OnceLock::new(),
@@ -96,6 +102,18 @@ impl PortCounters {
     #[must_use]
     pub fn punted(&self, reason: PuntReason) -> &Counter {
         &self.punts[reason.index()]
+    }
+
+    /// Whether another frame may be copied in that second, of at most so many. Only from the counter's thread.
+    pub(crate) fn may_overhear(&self, second: u64, most: u64) -> bool {
+        let [at, count] = &self.overheard_in;
+        if at.read() != second {
+            at.add(second.wrapping_sub(at.read()));
+            count.add(0_u64.wrapping_sub(count.read()));
+        }
+        let may = count.read() < most;
+        count.add(u64::from(may));
+        may
     }
 
     /// Counts frames of `vid` from now on (V-17). Not for the worker: it allocates.
@@ -132,6 +150,7 @@ impl PortCounters {
         sum.frames_out += self.frames_out.read();
         sum.bytes_out += self.bytes_out.read();
         sum.finished += self.finished.read();
+        sum.overheard += self.overheard.read();
         for (total, counter) in sum.drops.iter_mut().zip(&self.drops) {
             *total += counter.read();
         }
@@ -262,6 +281,8 @@ pub struct PortTotals {
     pub bytes_out: u64,
     /// See [`PortCounters::finished`].
     pub finished: u64,
+    /// See [`PortCounters::overheard`].
+    pub overheard: u64,
     /// By [`DropReason::index`].
     pub drops: [u64; DropReason::COUNT],
     /// By [`PuntReason::index`].
@@ -280,6 +301,7 @@ impl Default for PortTotals {
             frames_out: 0,
             bytes_out: 0,
             finished: 0,
+            overheard: 0,
             drops: [0; DropReason::COUNT],
             punts: [0; PuntReason::COUNT],
         }
@@ -298,6 +320,7 @@ impl PortTotals {
         self.frames_out += other.frames_out;
         self.bytes_out += other.bytes_out;
         self.finished += other.finished;
+        self.overheard += other.overheard;
         let drops = self.drops.iter_mut().zip(other.drops);
         drops.for_each(|(sum, more)| *sum += more);
         let punts = self.punts.iter_mut().zip(other.punts);

@@ -8,7 +8,7 @@ use crate::egress;
 use crate::fdb::{EntryKind, FdbKey, Learned};
 use crate::forward;
 use crate::frame::Frame;
-use crate::ingress::{Classified, classify, turn_away};
+use crate::ingress::{Classified, classify, end_watched, turn_away};
 use crate::learn;
 use crate::snapshot::Snapshot;
 use crate::verdict::{DropReason, Egress, FloodClass, Verdict};
@@ -138,6 +138,12 @@ pub fn explain(
     };
     let (logical, port, bridge) = (entrance.logical, entrance.port, entrance.bridge);
     let mut class = classify(frame, port, bridge);
+    let watched = entrance
+        .watched
+        .and_then(|watched| watched.wants(frame.bytes));
+    if watched == Some(true) {
+        end_watched(&mut class);
+    }
     turn_away::<Notebook>(&mut class, frame, entrance.admits, port, now);
     if class.learnable {
         let tag = egress::received_tci(frame, &class);

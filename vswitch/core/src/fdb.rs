@@ -21,8 +21,8 @@
 //! **Rules.** Learning, ageing and moving as Linux (`br_fdb.c`) with these differences: a static
 //! address does not move to another port, and an address behind a port without carrier is forgotten.
 //!
-//! **Announcements.** For a few seconds the table remembers which addresses announced themselves on this
-//! side of a bond (`fdb/announced.rs`): what may come back of that is no word of theirs from elsewhere.
+//! **Announcements.** An entry remembers when its station announced itself behind its port
+//! (`fdb/announced.rs`): what comes back of that by a bond is no word of its from elsewhere.
 //!
 //! **Threads.** `find`, `learn`, `note_use`, `note_announced` from workers; the rest from the control thread, which may
 //! wait for the lock. A worker holds it for one insertion.
@@ -40,7 +40,6 @@ mod table;
 mod tests;
 
 use crate::sync::{AtomicU32, AtomicU64, Mutex, MutexGuard, Ordering, mutant};
-use announced::Announced;
 use crossbeam::queue::ArrayQueue;
 use crossbeam::utils::CachePadded;
 use order::Order;
@@ -169,7 +168,6 @@ pub struct Fdb {
     learned_max: AtomicU32,
     writer: CachePadded<Writer>,
     counts: CachePadded<Counts>,
-    announced: Announced,
     events: ArrayQueue<FdbEvent>,
 }
 
@@ -196,7 +194,6 @@ impl Fdb {
             table,
             learned_max: AtomicU32::new(learned_max),
             counts: CachePadded::default(),
-            announced: Announced::default(),
             events: ArrayQueue::new(EVENTS_MAX),
         }
     }
@@ -210,7 +207,7 @@ impl Fdb {
     /// Bytes of memory that the table holds.
     #[must_use]
     pub fn memory_bytes(&self) -> usize {
-        self.table.slots() * (Table::SLOT_BYTES + Order::SLOT_BYTES) + Announced::BYTES
+        self.table.slots() * (Table::SLOT_BYTES + Order::SLOT_BYTES)
     }
 
     /// Where to look for an address; see [`Probe`].

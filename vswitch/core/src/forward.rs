@@ -6,6 +6,7 @@ use crate::fdb::{EntryKind, Hit};
 use crate::ingress::Classified;
 use crate::snapshot::{BridgeView, FloodPort, PortState, PortView, Snapshot};
 use crate::verdict::{DropReason, Egress, FloodClass, Verdict};
+use crate::watch::Watched;
 use vswitch_base::PortIndex;
 
 /// The verdict on a classified frame that nothing has settled yet. `hit` is what the bridge's table
@@ -106,6 +107,8 @@ pub struct Entrance<'s> {
     pub ingress: PortIndex,
     /// What that lets in.
     pub admits: &'s Admits,
+    /// What the monitor of its bond waits for there.
+    pub watched: Option<&'s Watched>,
     /// The port that has VLANs and addresses: the same, or its bond.
     pub logical: PortIndex,
     /// Its view.
@@ -123,6 +126,7 @@ pub fn entrance(snapshot: &Snapshot, ingress: PortIndex) -> Option<Entrance<'_>>
     Some(Entrance {
         ingress,
         admits: &member.admits,
+        watched: member.watched.as_deref(),
         logical: member.logical,
         port,
         bridge: snapshot.bridge(port.bridge?)?,

@@ -54,7 +54,7 @@ pub(crate) fn holds(
     if stale || holder.flags.reflects {
         return None;
     }
-    let may_be_echo = fdb.announced_within(probe.key(), ECHO_S, now_s);
+    let may_be_echo = fdb.announced_within(hit, ECHO_S, now_s);
     let silent = now_s.saturating_sub(fdb.seen(hit)) > SILENCE_S;
     let moved = !may_be_echo && (silent || announces(frame, class));
     (!moved).then_some(Learned::Held { by: hit.port })
@@ -72,7 +72,8 @@ pub(crate) fn tell(probe: &Probe, entrance: &Entrance<'_>, now_s: u32) {
     }
 }
 
-/// Remembers who announces itself on a port of a bridge with such a bond, before the frames leave by it.
+/// Remembers who announces itself on a port of a bridge with such a bond, after the sources were learned and
+/// before the frames leave by it.
 pub(crate) fn note_announcements<'p>(
     batch: &FrameBatch<'_>,
     classes: &[Classified],

@@ -139,6 +139,15 @@ pub(crate) fn turn_away<R: Recorder>(
     }
 }
 
+/// Ends the way of a frame that is for the monitor of a bond alone; what is broken stays so.
+#[cold]
+pub(crate) fn end_watched(class: &mut Classified) {
+    let blocked = Verdict::Drop(DropReason::PortBlocked);
+    if class.verdict.is_none_or(|verdict| verdict == blocked) {
+        class.verdict = Some(Verdict::Punt(PuntReason::Probe));
+    }
+}
+
 /// The X of 01-80-C2-00-00-0X. Cisco's per-VLAN spanning tree is one of them, though its address is an
 /// ordinary group.
 #[inline]

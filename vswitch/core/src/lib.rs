@@ -22,6 +22,7 @@ pub mod explain;
 pub mod fdb;
 pub mod forward;
 pub mod frame;
+pub mod groups;
 pub mod guard;
 pub mod ingress;
 pub mod learn;
@@ -38,4 +39,5 @@ mod sync;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 pub mod verdict;
+pub mod watch;
 pub mod worker;

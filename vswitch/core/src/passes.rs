@@ -16,12 +16,14 @@ use crate::explain::Live;
 use crate::fdb::{Fdb, FdbKey, Hit, Learned, Probe};
 use crate::forward::{self, Entrance};
 use crate::frame::{BATCH_MAX, Frame, FrameBatch};
+use crate::groups;
 use crate::guard;
-use crate::ingress::{Classified, classify_into, turn_away};
+use crate::ingress::{Classified, classify_into, end_watched, turn_away};
 use crate::learn;
 use crate::punt::PuntBudget;
 use crate::snapshot::Snapshot;
 use crate::verdict::{DropReason, Egress, Verdict};
+use crate::watch::{self, Watched};
 use crate::worker::Outbox;
 use arrayvec::ArrayVec;
 use std::hint::black_box;
@@ -58,18 +60,49 @@ impl Passes<'_> {
         };
         let (mut sources, mut destinations) = (Probes::new(), Probes::new());
         self.classify(batch, entrance, classes, &mut sources, &mut destinations);
+        if let Some(watched) = entrance.watched {
+            self.watch(batch, classes, watched);
+        }
         if !matches!(entrance.admits, Admits::Everything) {
             for (class, frame) in classes.iter_mut().zip(batch) {
                 turn_away::<Live>(class, frame, entrance.admits, entrance.port, self.now);
             }
         }
         ask(&entrance.bridge.fdb, &sources, &destinations);
+        self.learn(batch, classes, &entrance, &sources);
         if entrance.bridge.guarded && !entrance.port.flags.reflects {
             let now_s = self.now.as_secs_u32();
             guard::note_announcements(batch, classes, &sources, &entrance, now_s);
         }
-        self.learn(batch, classes, &entrance, &sources);
+        if entrance.port.flags.tells_groups {
+            self.overhear_groups(batch, classes);
+        }
         self.forward(batch, classes, entrance, &destinations);
+    }
+
+    /// Lets the control side see reports of group membership.
+    fn overhear_groups(&self, batch: &FrameBatch<'_>, classes: &Classes) {
+        for (class, frame) in classes.iter().zip(batch) {
+            let group = class.dst.is_multicast() && !class.dst.is_broadcast();
+            if group && class.verdict.is_none() {
+                let punts = &self.outbox.punts;
+                groups::overhear(self.counters, punts, self.ingress, self.now, frame, class);
+            }
+        }
+    }
+
+    /// Lets the control side see what the monitor of a bond waits for, before a member turns it away.
+    fn watch(&self, batch: &FrameBatch<'_>, classes: &mut Classes, watched: &Watched) {
+        for (class, frame) in classes.iter_mut().zip(batch) {
+            match watched.wants(frame.bytes) {
+                Some(true) => end_watched(class),
+                Some(false) => {
+                    let punts = &self.outbox.punts;
+                    watch::overhear(self.counters, punts, self.ingress, self.now, frame.bytes);
+                }
+                None => {}
+            }
+        }
     }
 
     #[cold]

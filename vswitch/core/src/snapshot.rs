@@ -12,6 +12,7 @@ use crate::bond::{Admits, Transmit};
 use crate::fdb::Fdb;
 use crate::sync::Arc;
 use crate::verdict::{Egress, FloodClass};
+use crate::watch::Watched;
 use vswitch_base::{BridgeIndex, Generation, MacAddr, PortIndex, Vid, VidSet};
 
 /// Whether a port takes part (IEEE 802.1D states; no spanning tree drives them yet).
@@ -74,6 +75,8 @@ pub struct PortFlags {
     /// May give back what it was sent: a bond that the switch beyond need not know of
     /// ([`crate::guard`]).
     pub reflects: bool,
+    /// Reports of group membership from here are copied to the control side ([`crate::groups`]).
+    pub tells_groups: bool,
 }
 
 impl Default for PortFlags {
@@ -85,6 +88,7 @@ impl Default for PortFlags {
             host: false,
             listens: false,
             reflects: false,
+            tells_groups: false,
         }
     }
 }
@@ -96,6 +100,8 @@ pub struct PortView {
     pub logical: PortIndex,
     /// What it lets in as a member of a bond; of other ports, everything.
     pub admits: Admits,
+    /// What the monitor of its bond has to see of what it receives.
+    pub watched: Option<Arc<Watched>>,
     /// The bridge it belongs to; a member's is its bond's.
     pub bridge: Option<BridgeIndex>,
     /// Disabled to forwarding.
@@ -132,6 +138,7 @@ impl PortView {
         Self {
             logical: index,
             admits: Admits::Everything,
+            watched: None,
             bridge: None,
             state: PortState::Forwarding,
             flags: PortFlags::default(),

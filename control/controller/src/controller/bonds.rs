@@ -66,7 +66,7 @@ impl Controller {
         self.bonds = bonds;
         self.send_slow(slow);
         self.announcing
-            .retain(|name, _| view.bonds.contains_key(name));
+            .retain(|(name, _), _| view.bonds.contains_key(name));
         for name in speaking {
             self.begin_announcing(name, now);
         }
@@ -74,6 +74,21 @@ impl Controller {
             self.tell(name, happened, now);
         }
         changed
+    }
+
+    /// Whether there is a bond.
+    #[must_use]
+    pub fn has_bonds(&self) -> bool {
+        !self.bonds.is_empty()
+    }
+
+    /// The kernel's numbers of the devices that are members of bonds, in our namespace.
+    #[must_use]
+    pub fn bonded_devices(&self) -> Vec<u32> {
+        let members = self.bonds.values().flat_map(Bond::members);
+        let open = members.filter_map(|member| self.actual.ports.get(&member.name));
+        let ours = open.filter(|port| port.spec.netns().is_none());
+        ours.filter_map(|port| port.facts.ifindex).collect()
     }
 
     fn link_seen(&self, member: &Member) -> LinkSeen {
@@ -129,8 +144,14 @@ impl Controller {
             return false;
         };
         let has = |bond: &&mut Bond| bond.members().iter().any(|m| m.index == index);
-        let bond = self.bonds.values_mut().find(has);
-        bond.is_some_and(|bond| bond.hear(index, view.after_header(), now))
+        let Some(bond) = self.bonds.values_mut().find(has) else {
+            return false;
+        };
+        let before = part_of(bond);
+        let heard = bond.hear(index, view.after_header(), now);
+        // A PDU alone can open a member, or close it.
+        self.publish_due |= part_of(bond) != before;
+        heard
     }
 
     /// Ports are about to be taken out: their partners hear of it while they can.

@@ -28,6 +28,8 @@ impl Controller {
                 let what = "its link partner speaks spanning tree".to_owned();
                 self.heard(&name, what, now);
             }
+            PuntReason::Groups => self.hear_groups(punt, now),
+            PuntReason::Probe => {}
             PuntReason::SlowProtocol => {
                 if self.hear_slow(punt.port, &punt.bytes, now) {
                     // Its bond speaks LACP.

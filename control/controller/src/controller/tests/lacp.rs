@@ -116,12 +116,25 @@ impl Pair {
             bytes.try_extend_from_slice(&frame).expect("room");
             let punt = Punt {
                 port,
+                vid: None,
                 reason: PuntReason::SlowProtocol,
                 at: now,
                 bytes,
             };
             self.rig.controller.handle_punt(&punt, now);
             self.rig.run();
+            self.assert_published();
+        }
+    }
+
+    /// The passes let in what LACP lets in, at every moment.
+    fn assert_published(&self) {
+        for bond in self.rig.controller.bonds.values() {
+            for member in bond.members() {
+                let view = self.rig.snapshot.port(member.index).expect("published");
+                let admits = bond.admits(member.index);
+                assert_eq!(Some(&view.admits), admits.as_ref(), "{member:?}");
+            }
         }
     }
 
@@ -172,6 +185,27 @@ fn members_carry_when_both_ends_agree() {
         told.iter().any(|text| text.starts_with(partner)),
         "{told:?}"
     );
+}
+
+/// without coupled control a member takes frames before it sends any, and the passes know: a Linux partner
+/// sends as soon as it hears that we are in sync, and says so 300 ms later.
+#[test]
+fn a_member_that_collects_and_does_not_distribute_lets_frames_in() {
+    let mut pair = Pair::new(json!({ "lacp_rate": "fast", "coupled_control": "off" }));
+    let eth0 = pair.index("eth0");
+    let mut seen = Vec::new();
+    for _ in 0..400 {
+        pair.talk(ms(10));
+        let view = pair.rig.snapshot.port(eth0).expect("published");
+        let takes = view.admits == Admits::Everything;
+        let part = (takes, pair.senders().contains(&eth0));
+        if seen.last() != Some(&part) {
+            seen.push(part);
+        }
+    }
+    let (first, last) = (seen.first(), seen.last());
+    assert_eq!((first, last), (Some(&(false, false)), Some(&(true, true))));
+    assert!(!seen.contains(&(false, true)), "{seen:?}");
 }
 
 /// W-07, P-03: a partner that falls silent is given up in three seconds at the fast rate; the other member
