@@ -93,9 +93,10 @@ pub fn diagnose(
     speeds(config, &usable, &mut found);
     if config.mode == BondMode::Lacp {
         partners(&usable, &mut found);
+        silence(config, &usable, &mut found);
         for member in &usable {
             if let Some(status) = &member.lacp {
-                one(config, member.name, status, &mut found);
+                one(member.name, status, &mut found);
             }
         }
     } else {
@@ -113,7 +114,7 @@ pub fn diagnose(
         }
     }
     if let Some(Verdict::TooFewLinks { links, needed }) = verdict {
-        let message = format!("{links} members carry frames, and min_links asks for {needed}");
+        let message = format!("{links} of at least {needed} members carry frames (min_links)");
         let hint = "bring members up, or lower min_links: until then the bond is down";
         found.push(finding("min-links", Severity::Error, [], message, hint));
     }
@@ -162,36 +163,59 @@ fn partners(usable: &[&Seen<'_>], found: &mut Vec<BondFinding>) {
     }
 }
 
+/// Whether nobody is heard, as far as was waited for.
+const fn is_silent(status: &MemberStatus) -> bool {
+    matches!(
+        status.receive,
+        ReceiveState::Defaulted | ReceiveState::LacpDisabled
+    )
+}
+
+/// Members where nobody speaks LACP.
+fn silence(config: &BondConfig, usable: &[&Seen<'_>], found: &mut Vec<BondFinding>) {
+    let silent = usable.iter().filter(|member| {
+        let loops = |status: &MemberStatus| status.counters.loopback_rx > 0;
+        member
+            .lacp
+            .is_some_and(|status| is_silent(&status) && !loops(&status))
+    });
+    let names: Vec<&str> = silent.map(|member| member.name).collect();
+    if names.is_empty() {
+        return;
+    }
+    let told = names.join(", ");
+    let severity = Severity::Warning;
+    found.push(if config.lacp_active.0 {
+        finding(
+            "no-partner",
+            severity,
+            names,
+            format!("at the other end of {told} nobody speaks LACP, and the link is up"),
+            "set up LACP on the switch's ports, or use a mode that needs none",
+        )
+    } else {
+        finding(
+            "passive",
+            severity,
+            names,
+            format!("{told}: no LACP is heard, and we do not speak first (lacp_active is off)"),
+            "if the switch is passive too, nobody ever speaks: set lacp_active = on",
+        )
+    });
+}
+
 /// What one member that speaks LACP hears.
-fn one(config: &BondConfig, name: &str, status: &MemberStatus, found: &mut Vec<BondFinding>) {
+fn one(name: &str, status: &MemberStatus, found: &mut Vec<BondFinding>) {
     let mut add = |kind: &str, severity, message: String, hint: &str| {
         found.push(finding(kind, severity, [name], message, hint));
     };
     let heard = is_heard(status);
-    let silent = matches!(
-        status.receive,
-        ReceiveState::Defaulted | ReceiveState::LacpDisabled
-    );
-    if silent && status.counters.loopback_rx > 0 {
+    if is_silent(status) && status.counters.loopback_rx > 0 {
         add(
             "loopback",
             Severity::Error,
             format!("{name} hears this very system"),
             "its cable, or a loop in the switch, leads back to this bond: look where it ends",
-        );
-    } else if silent && !config.lacp_active.0 {
-        add(
-            "passive",
-            Severity::Warning,
-            format!("{name} hears no LACP, and does not speak first (lacp_active is off)"),
-            "if the switch is passive too, nobody ever speaks: set lacp_active = on",
-        );
-    } else if silent {
-        add(
-            "no-partner",
-            Severity::Warning,
-            format!("{name} has a link, and nobody speaks LACP there"),
-            "set up LACP on the switch's port, or use a mode that needs none",
         );
     } else if status.receive == ReceiveState::Expired && status.heard.is_some() {
         add(

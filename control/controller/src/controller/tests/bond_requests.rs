@@ -223,6 +223,7 @@ fn lacp_that_nobody_here_speaks_is_a_problem_of_the_bond() {
     let punt = Punt {
         port: rig.index("eth1"),
         reason: PuntReason::SlowProtocol,
+        vid: None,
         at: rig.now,
         bytes: frame.iter().copied().collect(),
     };
