@@ -17,10 +17,14 @@
 //! Pure: links, PDUs and time come in; [`Transmit`], [`Admits`], frames and a list of what happened go out.
 
 mod carriers;
+pub mod diagnosis;
 pub mod monitor;
 pub mod negotiation;
 pub mod shares;
+mod view;
 mod watching;
+
+pub use view::{BondState, NoChoice};
 
 use monitor::Monitor;
 use negotiation::Negotiation;
@@ -104,6 +108,10 @@ pub struct Member {
     pub index: PortIndex,
     /// Its link.
     pub state: LinkState,
+    /// Since when its link is so; `None` before it was first looked at.
+    since: Option<Instant>,
+    /// How often its link was given up.
+    failures: u64,
     seen: LinkSeen,
     delay: Timer,
     /// The monitor does not trust it.
@@ -122,6 +130,9 @@ impl Member {
     }
 
     fn enter(&mut self, state: LinkState) {
+        // As the kernel counts: a link that came and was never trusted was not lost.
+        let lost = self.state == LinkState::Failing && state == LinkState::Down;
+        self.failures += u64::from(lost);
         self.state = state;
         self.delay.cancel();
     }
@@ -197,6 +208,10 @@ pub struct Bond {
     wanted: WantedBond,
     members: Vec<Member>,
     active: Option<PortIndex>,
+    /// The member that an operator made active, until a link or the configuration changes.
+    by_hand: Option<PortIndex>,
+    /// The state that operators see, and since when.
+    standing: Option<(BondState, Instant)>,
     transmit: Transmit,
     /// The address of the member that had one first.
     first_mac: Option<MacAddr>,
@@ -224,6 +239,8 @@ impl Bond {
             wanted: wanted.clone(),
             members: Vec::new(),
             active: None,
+            by_hand: None,
+            standing: None,
             transmit: Transmit::Nobody,
             first_mac: None,
             negotiation: None,
@@ -248,6 +265,8 @@ impl Bond {
                     name: name.clone(),
                     index: *index,
                     state: LinkState::Down,
+                    since: None,
+                    failures: 0,
                     seen: LinkSeen::default(),
                     delay: Timer::default(),
                     silent: false,
@@ -259,6 +278,7 @@ impl Bond {
         let broadcast = wanted.config.mode == BondMode::Broadcast;
         self.copies = broadcast.then(|| self.copies.take().unwrap_or_default());
         self.wanted = wanted.clone();
+        self.by_hand = None;
     }
 
     /// What it is to be.
@@ -359,14 +379,21 @@ impl Bond {
         self.hurry();
         let told = self.judge(now);
         self.negotiate(now);
-        let changed = self.members.iter().zip(states);
-        let mut happened: Vec<Happened> = changed
-            .filter(|(member, before)| member.state != *before)
-            .map(|(member, _)| Happened::Link {
-                member: member.name.clone(),
-                state: member.state,
-            })
-            .collect();
+        let changed = self.members.iter_mut().zip(states);
+        let mut happened = Vec::new();
+        for (member, before) in changed {
+            let other = member.state != before;
+            if other {
+                happened.push(Happened::Link {
+                    member: member.name.clone(),
+                    state: member.state,
+                });
+                self.by_hand = None;
+            }
+            if other || member.since.is_none() {
+                member.since = Some(now);
+            }
+        }
         happened.extend(told);
         let active = self.choose();
         if let Some(monitor) = &mut self.monitor {
@@ -397,6 +424,7 @@ impl Bond {
         // Whose bucket moved has to be heard where it is now.
         self.moved |= self.shares.follow(was.as_ref(), is.as_ref(), now) && is.is_some();
         self.moved |= self.moves(&before, partner_before);
+        self.take_stand(now);
         happened
     }
 
@@ -456,6 +484,9 @@ impl Bond {
 
     /// The member that is to be active.
     fn choose(&self) -> Option<PortIndex> {
+        if self.by_hand.is_some() {
+            return self.by_hand;
+        }
         let usable = |member: &&Member| member.is_usable();
         let named = |name: &String| self.members.iter().find(|m| m.name == *name);
         let config = &self.wanted.config;

@@ -20,6 +20,7 @@
 
 mod addresses;
 mod announcing;
+mod bond_requests;
 mod bonds;
 mod health;
 mod jobs;
@@ -139,6 +140,8 @@ struct PortStatus {
     shut: Option<String>,
     /// What the link partner was heard to speak, and when last.
     partner: Option<(String, Instant)>,
+    /// When the link partner was last heard to speak LACP that nobody here answers.
+    unasked_lacp: Option<Instant>,
 }
 
 #[derive(Clone, Debug)]
