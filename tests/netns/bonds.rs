@@ -49,7 +49,7 @@ fn port(switch: &Switch, name: &str) -> Value {
     reply["state"]["ports"][0].clone()
 }
 
-fn reason(switch: &Switch, name: &str) -> String {
+pub(crate) fn reason(switch: &Switch, name: &str) -> String {
     port(switch, name)["reason"]
         .as_str()
         .unwrap_or("")
@@ -67,7 +67,7 @@ fn dropped(switch: &Switch, port: &str, reason: &str) -> u64 {
 }
 
 /// How many of so many requests, 20 ms apart, were answered, and how often twice.
-fn pings(lab: &Lab, host: &str, address: &str, count: u32) -> (u32, u32) {
+pub(crate) fn pings(lab: &Lab, host: &str, address: &str, count: u32) -> (u32, u32) {
     let line = format!(
         "ip netns exec {} ping -i 0.02 -c {count} -W 1 {address} || true",
         lab.ns(host)

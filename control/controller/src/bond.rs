@@ -18,12 +18,15 @@
 
 mod carriers;
 pub mod diagnosis;
+pub mod monitor;
 pub mod negotiation;
 pub mod shares;
 mod view;
+mod watching;
 
 pub use view::{BondState, NoChoice};
 
+use monitor::Monitor;
 use negotiation::Negotiation;
 use shares::Shares;
 use std::fmt;
@@ -86,6 +89,8 @@ pub struct LinkSeen {
     pub speed_mbps: Option<u32>,
     /// The device's address.
     pub mac: Option<MacAddr>,
+    /// Frames that came in by it so far, where its bond is monitored.
+    pub frames_in: u64,
 }
 
 impl LinkSeen {
@@ -109,12 +114,18 @@ pub struct Member {
     failures: u64,
     seen: LinkSeen,
     delay: Timer,
+    /// The monitor does not trust it.
+    silent: bool,
 }
 
 impl Member {
     /// Whether it may carry frames.
     #[must_use]
     pub const fn is_usable(&self) -> bool {
+        self.has_link() && !self.silent
+    }
+
+    const fn has_link(&self) -> bool {
         matches!(self.state, LinkState::Up | LinkState::Failing)
     }
 
@@ -168,6 +179,13 @@ pub enum Happened {
         /// The state.
         state: LinkState,
     },
+    /// A member passes frames no more although its link is good, or does again.
+    Monitor {
+        /// Its name.
+        member: String,
+        /// Why it does not; `None`: it does.
+        silent: Option<String>,
+    },
     /// Another member is active; `None`: none is.
     Active {
         /// Its name.
@@ -201,6 +219,8 @@ pub struct Bond {
     negotiation: Option<Negotiation>,
     /// In the modes of which the other side knows nothing, who lets in what.
     shares: Shares,
+    /// Where there is an `arp_interval`.
+    monitor: Option<Monitor>,
     /// Who agreed on the members that carry.
     partner: Option<SystemId>,
     /// Stations are to be announced.
@@ -225,6 +245,7 @@ impl Bond {
             first_mac: None,
             negotiation: None,
             shares: Shares::default(),
+            monitor: None,
             partner: None,
             moved: false,
             slow: Vec::new(),
@@ -248,6 +269,7 @@ impl Bond {
                     failures: 0,
                     seen: LinkSeen::default(),
                     delay: Timer::default(),
+                    silent: false,
                 },
                 |at| before.swap_remove(at),
             )
@@ -303,6 +325,7 @@ impl Bond {
         waiting
             .chain(lacp.and_then(Negotiation::poll_timeout))
             .chain(self.shares.poll_timeout())
+            .chain(self.monitor.as_ref().map(Monitor::poll_timeout))
             .min()
     }
 
@@ -354,6 +377,7 @@ impl Bond {
             while member.follow(up, down, now) {}
         }
         self.hurry();
+        let told = self.judge(now);
         self.negotiate(now);
         let changed = self.members.iter_mut().zip(states);
         let mut happened = Vec::new();
@@ -370,7 +394,14 @@ impl Bond {
                 member.since = Some(now);
             }
         }
+        for event in told {
+            self.take_failure(&event);
+            happened.push(event);
+        }
         let active = self.choose();
+        if let Some(monitor) = &mut self.monitor {
+            monitor.settle(active, now);
+        }
         if active != self.active {
             let before = std::mem::replace(&mut self.active, active);
             if self.has_active() {
@@ -463,7 +494,7 @@ impl Bond {
         let named = |name: &String| self.members.iter().find(|m| m.name == *name);
         let config = &self.wanted.config;
         let primary = config.primary.as_ref().and_then(named);
-        let primary = primary.filter(|m| m.state == LinkState::Up);
+        let primary = primary.filter(|m| m.state == LinkState::Up && m.is_usable());
         let current = self.members.iter().find(|m| Some(m.index) == self.active);
         let current = current.filter(usable);
         let prio = |member: &Member| config.prio.get(&member.name).copied().unwrap_or(0);
@@ -472,7 +503,7 @@ impl Bond {
             .members
             .iter()
             .rev()
-            .filter(|m| m.state == LinkState::Up);
+            .filter(|m| m.state == LinkState::Up && m.is_usable());
         let better = better
             .max_by_key(|m| prio(m))
             .filter(|m| current.is_none_or(|current| prio(m) > prio(current)));
@@ -504,7 +535,10 @@ impl Bond {
         let links: Vec<String> = self
             .members
             .iter()
-            .map(|member| format!("{} {}", member.name, member.state))
+            .map(|member| match self.silence(member.index) {
+                Some(why) if member.has_link() => format!("{} silent: {why}", member.name),
+                _ => format!("{} {}", member.name, member.state),
+            })
             .collect();
         format!("no member can be used: {}", links.join(", "))
     }

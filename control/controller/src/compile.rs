@@ -522,6 +522,8 @@ impl Compiled {
             if let Some(admits) = bonds.values().find_map(|bond| bond.admits(port.index)) {
                 view.admits = admits;
             }
+            let watched = bonds.values().find_map(|bond| bond.watched(port.index));
+            view.watched = watched.map(Arc::new);
             builder.port(port.index, view);
         }
         builder.build()

@@ -25,6 +25,7 @@ mod bonds;
 mod health;
 mod jobs;
 mod links;
+mod monitoring;
 mod outcomes;
 mod punts;
 mod requests;

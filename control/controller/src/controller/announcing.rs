@@ -29,7 +29,9 @@ use vswitch_core::snapshot::PortState;
 const BURST: usize = 128;
 /// Time between two bursts: 25,600 stations a second.
 const PACE: Duration = Duration::from_millis(5);
-/// Between two rounds where `peer_notif_delay` does not say (the kernel's: one `miimon`).
+/// The longest `peer_notif_delay`, milliseconds; a `miimon` in its place has no other bound.
+const LONGEST: u32 = 300_000;
+/// Between two rounds where neither `peer_notif_delay` nor `miimon` says.
 const AGAIN: Duration = Duration::from_millis(100);
 
 /// Between two rounds of group reports (the kernel's `resend_igmp`).
@@ -317,8 +319,8 @@ impl Controller {
 }
 
 fn again(config: &BondConfig) -> Duration {
-    match config.peer_notif_delay {
-        0 => AGAIN,
-        ms => Duration::from_millis(ms.into()),
+    match (config.peer_notif_delay, config.miimon()) {
+        (0, 0) => AGAIN,
+        (0, ms) | (ms, _) => Duration::from_millis(ms.min(LONGEST).into()),
     }
 }

@@ -14,11 +14,16 @@ use vswitch_api::text::path;
 use vswitch_api::types::Severity;
 use vswitch_base::{EtherView, Instant, PortIndex};
 use vswitch_core::bond::{Admits, Transmit};
+use vswitch_core::watch::Watched;
 
-/// What the passes know of a bond: how it sends, whether that may come back, and what each member lets in.
-fn part_of(bond: &Bond) -> (Transmit, bool, Vec<Option<Admits>>) {
-    let admits = bond.members().iter().map(|m| bond.admits(m.index));
-    (bond.transmit().clone(), bond.reflects(), admits.collect())
+/// What the passes know of a member: what it lets in and shows.
+type Part = (Option<Admits>, Option<Watched>);
+
+/// What the passes know of a bond: how it sends, whether that may come back, and its members.
+fn part_of(bond: &Bond) -> (Transmit, bool, Vec<Part>) {
+    let members = bond.members().iter();
+    let part = members.map(|m| (bond.admits(m.index), bond.watched(m.index)));
+    (bond.transmit().clone(), bond.reflects(), part.collect())
 }
 
 impl Controller {
@@ -31,7 +36,7 @@ impl Controller {
         let mut gone = std::mem::take(&mut self.bonds);
         let mut bonds = BTreeMap::new();
         let (mut changed, mut all) = (false, Vec::new());
-        let (mut slow, mut speaking) = (Vec::new(), Vec::new());
+        let (mut slow, mut speaking, mut probes) = (Vec::new(), Vec::new(), Vec::new());
         for (name, wanted) in &view.bonds {
             let known = gone.remove(name);
             let new = known.is_none();
@@ -41,7 +46,16 @@ impl Controller {
                 bond.configure(wanted);
             }
             let before = part_of(&bond);
-            let happened = bond.update(|member| self.link_seen(member), now);
+            let monitored = bond.is_monitored();
+            let asked = if monitored {
+                let seen = |m| self.link_seen(m, false).mac;
+                let first = || bond.members().iter().find_map(seen);
+                self.asked_by(name, wanted, bond.address().or_else(first))
+            } else {
+                Vec::new()
+            };
+            bond.set_asked(asked, now);
+            let happened = bond.update(|member| self.link_seen(member, monitored), now);
             let lost = before.0 != Transmit::Nobody && !bond.carries();
             if let Some(port) = view.ports.get(name).filter(|_| lost) {
                 // Whoever was behind it may be anywhere when it comes back.
@@ -53,6 +67,7 @@ impl Controller {
                 all.push((name, happened));
             }
             slow.extend(bond.take_slow());
+            probes.extend(bond.take_probes());
             if bond.take_moved() {
                 speaking.push(name);
             }
@@ -65,6 +80,7 @@ impl Controller {
         }
         self.bonds = bonds;
         self.send_slow(slow);
+        self.send_probes(probes);
         self.announcing
             .retain(|(name, _), _| view.bonds.contains_key(name));
         for name in speaking {
@@ -91,7 +107,7 @@ impl Controller {
         ours.filter_map(|port| port.facts.ifindex).collect()
     }
 
-    fn link_seen(&self, member: &Member) -> LinkSeen {
+    fn link_seen(&self, member: &Member, counted: bool) -> LinkSeen {
         let wanted = self.view.ports.get(&member.name);
         let open = self.actual.ports.get(&member.name).filter(|open| {
             open.attached
@@ -113,6 +129,11 @@ impl Controller {
                 .and_then(|link| link.speed_mbps)
                 .or(open.facts.speed_mbps),
             mac: link.and_then(|link| link.mac).or(open.facts.mac),
+            frames_in: if counted {
+                self.counters.totals(member.index).frames_in
+            } else {
+                0
+            },
         }
     }
 
@@ -181,6 +202,19 @@ impl Controller {
                     let message = format!("the link of {member} in {name} is {state}");
                     self.note(now, "bond-link", &object, severity, message);
                 }
+                Happened::Monitor { member, silent } => {
+                    let (severity, message) = match silent {
+                        Some(why) => (
+                            Severity::Warning,
+                            format!("{member} in {name} passes no frames: {why}"),
+                        ),
+                        None => (
+                            Severity::Info,
+                            format!("{member} in {name} passes frames again"),
+                        ),
+                    };
+                    self.note(now, "bond-monitor", &object, severity, message);
+                }
                 Happened::Lacp { severity, message } => {
                     self.note(now, "lacp", &object, severity, format!("{name}: {message}"));
                 }
@@ -210,6 +244,12 @@ impl Controller {
         let mut found = bonds.filter_map(|(bond, state)| {
             let member = state.members().iter().find(|m| m.name == name)?;
             Some(match (member.state, state.negotiation()) {
+                (LinkState::Up | LinkState::Failing, None)
+                    if state.silence(member.index).is_some() =>
+                {
+                    let why = state.silence(member.index).unwrap_or_default();
+                    format!("carries nothing of {bond}: {why}")
+                }
                 (LinkState::Up, Some(lacp)) => format!("{}, in {bond}", lacp.part(member.index)),
                 (LinkState::Up, None) if state.is_standby(member.index) => {
                     format!("on standby in {bond}")

@@ -29,7 +29,7 @@ impl Controller {
                 self.heard(&name, what, now);
             }
             PuntReason::Groups => self.hear_groups(punt, now),
-            PuntReason::Probe => {}
+            PuntReason::Probe => self.hear_neighbour(punt.port, &punt.bytes, now),
             PuntReason::SlowProtocol => {
                 if self.hear_slow(punt.port, &punt.bytes, now) {
                     // Its bond speaks LACP.

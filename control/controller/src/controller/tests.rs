@@ -7,6 +7,7 @@ mod bonds;
 mod changes;
 mod devices;
 mod lacp;
+mod monitoring;
 mod random;
 mod reads;
 
