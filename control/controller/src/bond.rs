@@ -394,7 +394,10 @@ impl Bond {
                 member.since = Some(now);
             }
         }
-        happened.extend(told);
+        for event in told {
+            self.take_failure(&event);
+            happened.push(event);
+        }
         let active = self.choose();
         if let Some(monitor) = &mut self.monitor {
             monitor.settle(active, now);

@@ -45,7 +45,7 @@ const VLAN_SET_KEYS: [&str; 2] = ["trunk", "vlans"];
 /// Keys whose values are one VLAN.
 const VLAN_KEYS: [&str; 2] = ["vlan", "native_vlan"];
 /// Keys whose values are lists of words.
-const LIST_KEYS: [&str; 2] = ["addresses", "members"];
+const LIST_KEYS: [&str; 4] = ["addresses", "arp_ip_target", "members", "ns_ip6_target"];
 /// Keys whose values are a number for each member: `eth0:5,eth1:7`.
 const MEMBER_KEYS: [&str; 2] = ["actor_port_prio", "prio"];
 
@@ -356,12 +356,14 @@ mod tests {
             "prio=eth0:-5",
             "ad_actor_system=02:00:00:00:00:01",
             "min_links=",
+            "arp_ip_target=10.0.0.1,10.7.0.1 vlan 7",
         ]);
         assert_eq!(
             value.unwrap(),
             json!({"members": ["eth0", "eth1"], "mode": "802.3ad", "lacp_rate": 1, "lacp_active": false,
                    "actor_port_prio": {"eth0": 5, "eth1": 7}, "prio": {"eth0": -5},
-                   "ad_actor_system": "02:00:00:00:00:01", "min_links": null})
+                   "ad_actor_system": "02:00:00:00:00:01", "min_links": null,
+                   "arp_ip_target": ["10.0.0.1", "10.7.0.1 vlan 7"]})
         );
     }
 

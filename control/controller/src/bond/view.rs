@@ -4,7 +4,7 @@
 //! Pure: what [`Bond`] and LACP know becomes `vswitch_api`'s rows.
 
 use super::diagnosis::{self, Seen};
-use super::{Bond, LinkState, Member};
+use super::{Bond, Happened, LinkState, Member};
 use crate::wall::WallClock;
 use vswitch_api::config::BondMode;
 use vswitch_api::types::{BondMember, LacpBond, LacpEnd, LacpMember};
@@ -45,6 +45,8 @@ pub enum NoChoice {
     Unknown(Vec<String>),
     /// Its link is not good.
     Unusable(LinkState),
+    /// The monitor does not trust it, with the reason.
+    Silent(String),
 }
 
 impl Bond {
@@ -87,6 +89,17 @@ impl Bond {
         }
     }
 
+    /// A member that the monitor gives up was lost like one whose link went, and the bond chooses again.
+    pub(super) fn take_failure(&mut self, event: &Happened) {
+        let Happened::Monitor { member, silent } = event else {
+            return;
+        };
+        self.by_hand = None;
+        if let Some(member) = self.members.iter_mut().find(|m| m.name == *member) {
+            member.failures += u64::from(silent.is_some());
+        }
+    }
+
     fn status(&self, member: &Member) -> Option<MemberStatus> {
         self.negotiation.as_ref()?.lacp().member(member.index)
     }
@@ -94,7 +107,9 @@ impl Bond {
     /// Whether nothing has to be done about a member: a standby of those in use has nothing to do.
     fn does_its_part(&self, member: &Member) -> bool {
         let Some(lacp) = &self.negotiation else {
-            return member.state == LinkState::Up && self.wanted.config.mode != BondMode::Lacp;
+            return member.state == LinkState::Up
+                && member.is_usable()
+                && self.wanted.config.mode != BondMode::Lacp;
         };
         let in_use = lacp.lacp().aggregator();
         member.state == LinkState::Up
@@ -128,6 +143,10 @@ impl Bond {
             (LinkState::Down, _) => "has no link".to_owned(),
             (LinkState::Returning, _) => "has a link again, and waits for updelay".to_owned(),
             (LinkState::Failing, _) => "lost its link, and has until downdelay".to_owned(),
+            (LinkState::Up, _) if !member.is_usable() => {
+                let why = self.silence(member.index).unwrap_or("nobody answers there");
+                format!("is not used: {why}")
+            }
             (LinkState::Up, Some(lacp)) => lacp.part(member.index),
             (LinkState::Up, None) if self.wanted.config.mode == BondMode::Lacp => {
                 "waits for an address that LACP could name".to_owned()
@@ -176,6 +195,9 @@ impl Bond {
         };
         if member.state != LinkState::Up {
             return Err(NoChoice::Unusable(member.state));
+        }
+        if !member.is_usable() {
+            return Err(NoChoice::Silent(self.part(member)));
         }
         let before = self.active_name();
         self.by_hand = Some(member.index);

@@ -125,6 +125,11 @@ impl Controller {
                 NoChoice::Unknown(known) => {
                     ApiError::not_found("member", member, known.iter().map(String::as_str))
                 }
+                NoChoice::Silent(why) => refused(
+                    "member",
+                    format!("{member} cannot be active: it {why}"),
+                    "choose one that is answered: vswctl bond show",
+                ),
                 NoChoice::Unusable(link) => refused(
                     "member",
                     format!("{member} cannot be active: its link is {link}"),

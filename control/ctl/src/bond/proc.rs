@@ -1,8 +1,8 @@
 //! A bond as the kernel's driver tells it in `/proc/net/bonding/NAME`, for scripts that read that (O-04).
 //!
 //! Lines, order and words are those of the driver's `bond_procfs.c` (Linux 6.x). What there is not here is
-//! said as the driver says it where it has a word (`Duplex: Unknown`; polling interval 0: links are told by
-//! events), and left out where it has none (churn counts, ARP monitoring). Mode balance-slb is not the
+//! said as the driver says it where it has a word (`Duplex: Unknown`), and left out where it has none (churn
+//! counts). Mode balance-slb is not the
 //! kernel's, and stands in its place under its own name. Pure.
 
 use serde_json::Value;
@@ -97,16 +97,36 @@ fn text(bond: &Bond) -> String {
     }
     let up = if bond.state == "down" { "down" } else { "up" };
     out.add(&format!("MII Status: {up}"));
-    out.add("MII Polling Interval (ms): 0");
+    let arp_interval = bond.options["arp_interval"].as_u64().unwrap_or(0);
+    // Unsaid it is the driver's default, which excludes the other monitor.
+    let miimon = if arp_interval == 0 { 100 } else { 0 };
+    let miimon = bond.options["miimon"].as_u64().unwrap_or(miimon);
+    out.add(&format!("MII Polling Interval (ms): {miimon}"));
     out.add(&format!("Up Delay (ms): {}", option("updelay")));
     out.add(&format!("Down Delay (ms): {}", option("downdelay")));
     let delay = option("peer_notif_delay");
     out.add(&format!("Peer Notification Delay (ms): {delay}"));
+    if arp_interval > 0 {
+        out.add(&format!("ARP Polling Interval (ms): {arp_interval}"));
+        out.add(&format!("ARP Missed Max: {}", option("arp_missed_max")));
+        let targets = targets(&bond.options["arp_ip_target"]);
+        out.add(&format!("ARP IP target/s (n.n.n.n form):{targets}"));
+        let targets = self::targets(&bond.options["ns_ip6_target"]);
+        out.add(&format!("NS IPv6 target/s (xx::xx form):{targets}"));
+    }
     lacp(bond, &option, &mut out);
     for member in &bond.members {
         slave(member, bond.lacp.is_some(), &mut out);
     }
     out.0
+}
+
+/// Addresses of targets as the driver lists them, without their VLANs.
+fn targets(list: &Value) -> String {
+    let words = list.as_array().into_iter().flatten();
+    let words = words.filter_map(|target| target.as_str()?.split_whitespace().next());
+    let words: Vec<String> = words.map(|address| format!(" {address}")).collect();
+    words.join(",")
 }
 
 fn lacp(bond: &Bond, option: &dyn Fn(&str) -> String, out: &mut Lines) {
@@ -163,7 +183,12 @@ fn nobody() -> LacpEnd {
 fn slave(member: &BondMember, speaks: bool, out: &mut Lines) {
     out.add("");
     out.add(&format!("Slave Interface: {}", member.name));
-    out.add(&format!("MII Status: {}", link(&member.link)));
+    // To the driver a member that its monitor gave up has no link.
+    let status = match (member.link.as_str(), member.role.as_str()) {
+        ("up", "down") => "down",
+        (other, _) => link(other),
+    };
+    out.add(&format!("MII Status: {status}"));
     out.add(&match member.speed_mbps {
         Some(mbps) => format!("Speed: {mbps} Mbps"),
         None => "Speed: Unknown".to_owned(),

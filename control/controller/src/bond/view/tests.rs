@@ -31,6 +31,7 @@ fn links(bond: &mut Bond, running: [bool; 2], at: u64) -> Vec<Happened> {
         running: running[usize::from(member.index.0) - 1],
         speed_mbps: Some(10_000),
         mac: Some(MacAddr([2, 0, 0, 0, 0, 1])),
+        ..LinkSeen::default()
     };
     bond.update(seen, second(at))
 }
@@ -131,6 +132,35 @@ fn an_active_member_chosen_by_hand_stays_until_the_next_choice() {
     bond.configure(&wanted);
     links(&mut bond, [true, true], 6);
     assert_eq!(bond.active_name().as_deref(), Some("a"), "configured anew");
+}
+
+/// A member that the monitor gave up has carrier and is lost all the same.
+#[test]
+fn a_silent_member_is_told_like_a_lost_one() {
+    let mut bond = bond(|_| {});
+    links(&mut bond, [true, true], 1);
+    assert!(bond.set_active("b").is_ok());
+    let silent = |why: Option<&str>| Happened::Monitor {
+        member: "b".to_owned(),
+        silent: why.map(str::to_owned),
+    };
+    bond.take_failure(&silent(Some("10.0.0.1 does not answer")));
+    bond.members[1].silent = true;
+    assert!(!bond.is_by_hand(), "the bond chooses again");
+    let row = &bond.rows(WALL, second(2))[1];
+    assert_eq!(
+        (row.link.as_str(), row.role.as_str(), row.failures),
+        ("up", "down", 1)
+    );
+    assert_eq!(bond.state(), BondState::Degraded);
+    let refused = bond.set_active("b");
+    assert!(matches!(refused, Err(NoChoice::Silent(_))), "{refused:?}");
+    bond.take_failure(&silent(None));
+    assert_eq!(
+        bond.rows(WALL, second(3))[1].failures,
+        1,
+        "that it is heard again is no failure"
+    );
 }
 
 #[test]

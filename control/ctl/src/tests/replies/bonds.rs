@@ -136,6 +136,9 @@ fn mgmt() -> Bond {
         options: options(BondMode::ActiveBackup, ["ens1f0", "ens1f1"], |config| {
             config.primary = Some("ens1f1".into());
             config.updelay = 200;
+            config.arp_interval = 1000;
+            let targets = ["10.0.0.1", "10.7.0.1 vlan 7"];
+            config.arp_ip_target = targets.map(|target| target.parse().unwrap()).to_vec();
         }),
         members: vec![member("ens1f0", "up", "active", "is the active one"), lost],
         ..Bond::default()
