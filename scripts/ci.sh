@@ -9,6 +9,7 @@
 #   scripts/ci.sh daemon             the real binaries on a private socket; the public varlink client (no privileges)
 #   scripts/ci.sh netns              real devices in namespaces (root)
 #   scripts/ci.sh oracle             a real kernel bridge and bond still do what was recorded (User-mode Linux)
+#   scripts/ci.sh bond-lab           bonds against the real Linux driver in a guest (root, User-mode Linux)
 #   scripts/ci.sh demo               the demonstration, start to end (root)
 #   scripts/ci.sh soak-smoke         full load on a switch that is changed every second, for 15 seconds (root)
 #   scripts/ci.sh bench-smoke        every bench runs, briefly, and allocates nothing where it must not (io: root)
@@ -78,6 +79,16 @@ run_oracle() {
     fi
   done
 }
+run_bond-lab() {
+  need_root bond-lab
+  local status=0
+  scripts/bond-lab || status=$?
+  if [ "$status" = 77 ]; then
+    echo "SKIPPED: scripts/bond-lab; see above for what to install" >&2
+  else
+    return "$status"
+  fi
+}
 run_demo() { need_root demo && scripts/demo --once; }
 run_soak-smoke() { need_root soak-smoke && scripts/soak --seconds 15 --debug; }
 run_bench-smoke() { BENCH_SMOKE=1 cargo bench --quiet -p vswitch-benches --profile dev; }
@@ -89,7 +100,7 @@ run_doc() {
 
 run_all() {
   [ "$(id -u)" = 0 ] && { step packages; run_packages; }
-  for name in fmt lint doc test schedule daemon netns oracle demo soak-smoke bench-smoke; do
+  for name in fmt lint doc test schedule daemon netns oracle bond-lab demo soak-smoke bench-smoke; do
     step "$name"
     "run_$name"
   done
@@ -97,9 +108,9 @@ run_all() {
 }
 
 case "${1:-}" in
-  all | packages | fmt | lint | test | schedule | daemon | netns | oracle | demo | soak-smoke | bench-smoke | doc) "run_$1" ;;
+  all | packages | fmt | lint | test | schedule | daemon | netns | oracle | bond-lab | demo | soak-smoke | bench-smoke | doc) "run_$1" ;;
   *)
-    sed -n '2,16s/^# \{0,1\}//p' "$0" >&2
+    sed -n '2,17s/^# \{0,1\}//p' "$0" >&2
     exit 2
     ;;
 esac

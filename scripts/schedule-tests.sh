@@ -8,6 +8,7 @@ cd "$(dirname "$0")/.."
 
 # mutant, the test that must notice it
 mutants="
+store_over_whatever_is_there  bond::copies::schedule::schedule_of_two_copies_one_is_let_in
 no_second_look              fdb::schedule::schedule_two_workers_learn_one_address_once
 no_reuse_check              fdb::schedule::schedule_a_reused_slot_never_answers_for_another_address
 announce_first              mailbox::schedule::schedule_what_all_have_passed_is_held_by_none

@@ -1,4 +1,4 @@
-//! ns per frame through a worker: hit, tag rewrite, flood and bond, with tables of several sizes.
+//! ns per frame through a worker: hit, tag rewrite, flood, to and from a bond, with tables of several sizes.
 //!
 //! Frames come from memory and go nowhere, so the numbers are the four passes and nothing else. The
 //! addresses asked for are spread over the whole table. Zero allocations per batch is asserted.
@@ -8,7 +8,7 @@ use std::sync::Arc;
 use vswitch_base::flow::HashPolicy;
 use vswitch_base::{BridgeIndex, EtherType, Generation, Instant, MacAddr, PortIndex, Vid};
 use vswitch_benches::{Sink, is_wanted, measure};
-use vswitch_core::bond::{Buckets, HashKey, Hashed, Transmit};
+use vswitch_core::bond::{Admits, Buckets, HashKey, Hashed, Once, Transmit};
 use vswitch_core::counters::PortCounters;
 use vswitch_core::fdb::{Fdb, Source};
 use vswitch_core::frame::{BATCH_MAX, Frame, FrameBatch};
@@ -57,6 +57,8 @@ enum Way {
     Tagged,
     /// It is a bond, and ports 2 and 3 are its members.
     Bond(Box<Transmit>),
+    /// Untagged, and port 0 is a member of a bond that may give back what it was sent, and lets that in.
+    Guarded(Admits),
 }
 
 /// A worker with a source on port 0 and sinks on all of `ports`.
@@ -78,6 +80,17 @@ fn worker(addresses: u32, ports: u16, way: &Way, dst: impl Fn(u32) -> MacAddr) -
             }
             builder.bond(PortIndex(1), Transmit::clone(transmit));
         }
+        if let Way::Guarded(admits) = way
+            && number == 0
+        {
+            let bond = PortIndex(ports);
+            view.admits = admits.clone();
+            let mut guarded = PortView::access(bond, BR, vid(10));
+            guarded.flags.reflects = true;
+            view.logical = bond;
+            builder.port(bond, guarded);
+            builder.bond(bond, Transmit::One(port));
+        }
         builder.port(port, view);
         let counters = Arc::<PortCounters>::default();
         tx.post(WorkerCommand::SetTx {
@@ -94,7 +107,12 @@ fn worker(addresses: u32, ports: u16, way: &Way, dst: impl Fn(u32) -> MacAddr) -
         };
         fdb.learn(ten, station(number), source, 1, |_, _| true);
     };
-    learn(0, 0);
+    let from = if matches!(way, Way::Guarded(_)) {
+        ports
+    } else {
+        0
+    };
+    learn(0, from);
     (1..=addresses).for_each(|number| learn(number, 1));
     builder.bridge(
         BR,
@@ -167,6 +185,11 @@ fn main() {
         run("hit, tag pushed", 2, &Way::Tagged, false);
         run("flood to 8 ports", 9, &Way::Untagged, true);
         run("flood to 64 ports", 65, &Way::Untagged, true);
+        let guarded = Way::Guarded(Admits::Everything);
+        run("hit, from a guarded bond", 2, &guarded, false);
+        let once = Once::new(&Arc::default(), 0, 2).map(Admits::Once);
+        let copied = Way::Guarded(once.unwrap_or_default());
+        run("hit, from a broadcast bond", 2, &copied, false);
         if addresses == 1_000 {
             for (what, transmit) in bonds() {
                 run(what, 4, &Way::Bond(Box::new(transmit)), false);

@@ -1,9 +1,10 @@
 #!/usr/bin/python3 -I
-"""Init process of the User-mode Linux guest that asks a real kernel bridge.
+"""Init process of a User-mode Linux guest.
 
-What it is: process 1 of the guest that `scripts/kernel-oracle` boots. It
-mounts what it needs, loads the bridge and TUN modules, plays every scenario of
-the exchange directory (see `bridge_lab.py`) and writes `results.json` there.
+What it is: process 1 of the guest that `scripts/kernel-oracle` boots, and what
+the other guests' inits are made of. `live` mounts what is needed, loads
+modules, does the work and writes `results.json` into the exchange directory;
+the work here is to play every scenario there (see `bridge_lab.py`).
 
 Guarantees: the guest always powers off; whatever goes wrong ends up as an
 `error` text in the results, never as silence. Only this guest's own kernel is
@@ -93,26 +94,27 @@ def play_all():
     return results
 
 
-def main():
-    """Prepares the guest, plays, writes the results. Never returns a failure."""
+def prepare_and_do(modules, work):
+    """Prepares the guest, does the work, writes its results or its error."""
     os.environ["PATH"] = "/usr/sbin:/usr/bin:/sbin:/bin"
     mount("proc", "/proc")
     mount("sysfs", "/sys")
     mount("hostfs", EXCHANGE_MOUNT, boot_argument("oracle_exchange"))
-    outcome = {"kernel": os.uname().release, "results": {}}
+    outcome = {"kernel": os.uname().release}
     try:
-        for name in ("bridge", "tun"):
+        for name in modules:
             load_module(boot_argument("oracle_modules"), name)
-        outcome["results"] = play_all()
+        outcome.update(work())
     except Exception:  # told to the host instead of a guest kernel panic
         outcome["error"] = traceback.format_exc()
     with open(f"{EXCHANGE_MOUNT}/results.json", "w", encoding="utf-8") as file:
         json.dump(outcome, file)
 
 
-if __name__ == "__main__":
+def live(modules, work):
+    """The life of process 1: `work` returns entries of the results. Does not return."""
     try:
-        main()
+        prepare_and_do(modules, work)
     except BaseException:  # the console is the only witness left
         traceback.print_exc()
     sys.stdout.flush()
@@ -121,3 +123,7 @@ if __name__ == "__main__":
         trigger.write("o")
     while True:
         time.sleep(1)  # process 1 may not end before the power is off
+
+
+if __name__ == "__main__":
+    live(("bridge", "tun"), lambda: {"results": play_all()})

@@ -210,3 +210,55 @@ fn two_switches_change_their_bonds_mode_while_a_stream_runs() {
         switch.assert_conserved();
     }
 }
+
+/// A-05..A-07, N-01, N-02: the modes that need nothing of the switch beyond, beside one that floods, reflects
+/// and forgets: each frame arrives once, nobody is looked for on the wrong side, and links may fail.
+#[test]
+fn modes_that_need_no_switch_are_duplicate_free_beside_a_kernel_bridge() {
+    let mut lab = Lab::new();
+    let switch = beside_a_kernel_bridge(&mut lab);
+    lab.wait_ping("a", "10.0.0.2");
+    let lan = lab.ns("lan");
+    for mode in ["balance-slb", "balance-tlb", "balance-alb", "active-backup"] {
+        switch.call("io.vswitch.Switch.Apply", as_json(mode));
+        lab.wait_ping("a", "10.0.0.2");
+        let counted = std::thread::scope(|scope| {
+            let pings = scope.spawn(|| pings(&lab, "a", "10.0.0.2", 100));
+            for _ in 0..15 {
+                // From now on it floods what is for a, to both members, until it hears a again.
+                run(&format!("ip -n {lan} link set kbr type bridge fdb_flush"));
+                std::thread::sleep(std::time::Duration::from_millis(100));
+            }
+            pings.join().expect("pings")
+        });
+        assert_eq!(counted, (100, 0), "{mode}: answers, and answers twice");
+        run(&format!(
+            "ip netns exec {} ping -b -c 5 -i 0.2 -W 1 10.0.0.255 || true",
+            lab.ns("a")
+        ));
+        let entries = switch.call("io.vswitch.Fdb.List", json!({}));
+        let entries = entries["entries"].as_array().expect("entries").clone();
+        let behind = |port: &str| entries.iter().filter(|e| e["port"] == port).count();
+        assert_eq!(behind("pa"), 1, "{mode}: a is behind pa: {entries:?}");
+        assert!(behind("bond0") >= 1, "{mode}: b is behind the bond");
+        let streamed = std::thread::scope(|scope| {
+            let stream = scope.spawn(|| lab.tcp_of("a", "b", "10.0.0.2", "-t 4"));
+            for cut in ["0", "1"] {
+                std::thread::sleep(std::time::Duration::from_millis(300));
+                run(&format!("ip -n {lan} link set p{cut} down"));
+                eventually("the link is given up", || {
+                    reason(&switch, &format!("e{cut}")) == "no carrier"
+                });
+                std::thread::sleep(std::time::Duration::from_millis(300));
+                run(&format!("ip -n {lan} link set p{cut} up"));
+                eventually("the link is back", || {
+                    port(&switch, &format!("e{cut}"))["state"] == "up"
+                });
+            }
+            stream.join().expect("a stream")
+        });
+        assert!(streamed.arrived() > 10_000_000, "{mode}: {streamed:?}");
+        eprintln!("{mode}: {streamed:?}");
+    }
+    switch.assert_conserved();
+}

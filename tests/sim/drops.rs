@@ -2,8 +2,9 @@
 
 use crate::{BR, access, lan, trunk};
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use vswitch_base::{MacAddr, PortIndex};
-use vswitch_core::bond::{Admits, Share, Transmit};
+use vswitch_core::bond::{Admits, Copies, Once, Share, Transmit};
 use vswitch_core::frame::{FrameBatch, VnetHdr};
 use vswitch_core::mailbox::WorkerCommand;
 use vswitch_core::port::{PortRx, PortTx, RxLosses, TxCaps, TxReport};
@@ -103,7 +104,7 @@ fn produce(reason: DropReason) -> (MemSwitch, u16) {
         }
         DropReason::PuntQueueFull => {
             switch.change(1, |port| port.flags.listens = true);
-            for _ in 0..vswitch_core::punt::PUNTS_MAX {
+            for _ in 0..vswitch_core::punt::BURST {
                 switch.inject(1, plain(reserved(2), station(1)));
             }
             inject(&mut switch, plain(reserved(2), station(1)))
@@ -121,6 +122,22 @@ fn produce(reason: DropReason) -> (MemSwitch, u16) {
             };
             let member = bond_member(&mut switch, Admits::Share(share));
             switch.inject(member, broadcast(station(7)));
+            member
+        }
+        DropReason::BondDuplicate => {
+            let copies = Arc::new(Copies::default());
+            let once = |member| Admits::Once(Once::new(&copies, member, 2).unwrap());
+            let member = bond_member(&mut switch, once(0));
+            switch.add_member(12, 10, once(1));
+            switch.inject(12, broadcast(station(7)));
+            switch.inject(member, broadcast(station(7)));
+            member
+        }
+        DropReason::BondReflected => {
+            let member = bond_member(&mut switch, Admits::Everything);
+            switch.change(10, |bond| bond.flags.reflects = true);
+            switch.inject(1, broadcast(station(1)));
+            switch.inject(member, broadcast(station(1)));
             member
         }
         DropReason::NoEgress => {

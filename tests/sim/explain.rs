@@ -38,16 +38,16 @@ fn a_view(number: u16) -> impl Strategy<Value = PortView> {
         Just(BpduPolicy::Listen),
         Just(BpduPolicy::Forward),
     ];
-    let flags =
-        (0..4u8, 0..3u8, 0..6u8, 0..5u8, any::<bool>()).prop_map(|(h, i, l, s, listens)| {
-            PortFlags {
-                hairpin: h == 0,
-                isolated: i == 0,
-                learning: l != 0,
-                host: s == 0,
-                listens,
-            }
-        });
+    let flags = (0..4u8, 0..3u8, 0..6u8, 0..5u8, any::<[bool; 2]>()).prop_map(
+        |(h, i, l, s, [listens, reflects])| PortFlags {
+            hairpin: h == 0,
+            isolated: i == 0,
+            learning: l != 0,
+            host: s == 0,
+            listens,
+            reflects,
+        },
+    );
     let vlans = prop::collection::vec((a_vid(), any::<bool>()), 0..4);
     let mtu = prop_oneof![4 => Just(1_500u16), 1 => Just(50), 1 => Just(46)];
     let limit = prop_oneof![6 => Just(u32::MAX), 1 => Just(0), 1 => Just(1)];

@@ -185,7 +185,8 @@ fn vlan_counters_count_admitted_and_sent_frames() {
     assert_eq!(switch.vlan_totals(1, vid(300)), None, "not counted there");
 }
 
-/// A full punt queue costs the sender's frames, counted, and nothing else.
+/// A flood of control frames costs its sender's frames, counted, and nothing else: another port's are
+/// handed over as before.
 #[test]
 fn punts_are_bounded() {
     let mut switch = lan(2);
@@ -194,7 +195,10 @@ fn punts_are_bounded() {
         switch.inject(1, plain(reserved(2), station(1)));
     }
     let totals = switch.totals(1);
-    assert_eq!(totals.punts[PuntReason::SlowProtocol.index()], 256);
-    assert_eq!(totals.drops[DropReason::PuntQueueFull.index()], 44);
+    assert_eq!(totals.punts[PuntReason::SlowProtocol.index()], 64);
+    assert_eq!(totals.drops[DropReason::PuntQueueFull.index()], 236);
+    switch.change(2, |port| port.flags.listens = true);
+    switch.inject(2, plain(reserved(2), station(2)));
+    assert_eq!(switch.totals(2).punts[PuntReason::SlowProtocol.index()], 1);
     assert_eq!(ports_reached(&mut switch, 1, broadcast(station(1))), [2]);
 }

@@ -4,6 +4,7 @@
 //! A doc comment names the rows of the feature map that a test proves.
 
 mod balance;
+mod beyond;
 mod bond;
 mod bonds;
 mod counters;
@@ -17,6 +18,7 @@ mod many_ports;
 mod mtu;
 mod oracle;
 mod reconfigure;
+mod reflections;
 mod steps;
 mod two_bridges;
 mod uncut;

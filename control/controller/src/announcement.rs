@@ -4,12 +4,17 @@
 //! nothing at whoever hears them. Where its IP addresses are known, a gratuitous ARP request (RFC 5227, 3)
 //! or an unsolicited neighbour advertisement (RFC 4861, 7.2.6) for each, which corrects neighbours as well;
 //! otherwise a reverse ARP request for itself (RFC 903), as QEMU sends after a migration.
+//!
+//! A switch that only has to be reminded is sent a frame from the station to itself, as the kernel's driver
+//! does (`lp_interval`): the switch learns, and does not pass it on.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use vswitch_base::{EtherType, MacAddr, Tag, Tci, Tpid, Vid};
 
 pub(crate) const ARP: EtherType = EtherType(0x0806);
 const RARP: EtherType = EtherType(0x8035);
+/// Configuration test protocol, which nobody answers that is not asked to (Ethernet 2.0, 8).
+const LOOPBACK: EtherType = EtherType(0x9000);
 pub(crate) const IPV6: EtherType = EtherType(0x86dd);
 /// 33-33-00-00-00-01, where IPv6 all nodes listen.
 const ALL_NODES: MacAddr = MacAddr([0x33, 0x33, 0, 0, 0, 1]);
@@ -49,9 +54,16 @@ impl Station {
         });
         each.collect()
     }
+
+    /// A frame to itself.
+    #[must_use]
+    pub fn reminder(&self) -> Announcement {
+        Announcement::new(self.mac, self.mac, LOOPBACK, &[])
+    }
 }
 
 impl Announcement {
+    /// A frame of these parts behind its EtherType, as long as Ethernet wants it.
     pub(crate) fn new(dst: MacAddr, src: MacAddr, kind: EtherType, parts: &[&[u8]]) -> Self {
         let mut addresses = [0; 12];
         addresses[..6].copy_from_slice(&dst.0);
@@ -183,6 +195,14 @@ mod tests {
         };
         assert_eq!(tagged[24..36], *"810000648035");
         assert_eq!(tagged.len(), 128);
+        let station = Station {
+            vid: None,
+            mac: MAC,
+            ips: Vec::new(),
+        };
+        let reminder = hex(&station.reminder().frame(None));
+        assert_eq!(reminder[..28], *"5254009a11025254009a11029000");
+        assert_eq!(reminder.len(), 120);
     }
 
     /// one for each address; the checksum is what tcpdump calls correct.

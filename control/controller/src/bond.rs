@@ -16,18 +16,21 @@
 //!
 //! Pure: links, PDUs and time come in; [`Transmit`], [`Admits`], frames and a list of what happened go out.
 
+mod carriers;
 pub mod monitor;
 pub mod negotiation;
+pub mod shares;
 mod watching;
 
 use monitor::Monitor;
 use negotiation::Negotiation;
+use shares::Shares;
 use std::fmt;
+use std::sync::Arc;
 use vswitch_api::config::{BondConfig, BondMode, PrimaryReselect};
 use vswitch_api::types::Severity;
-use vswitch_base::flow::HashPolicy;
 use vswitch_base::{Duration, Instant, MacAddr, PortIndex, Timer};
-use vswitch_core::bond::{Admits, Buckets, HashKey, Hashed, Transmit, Turns};
+use vswitch_core::bond::{Copies, Transmit};
 use vswitch_lacp::SystemId;
 
 /// A bond as it is configured.
@@ -201,12 +204,16 @@ pub struct Bond {
     negotiation: Option<Negotiation>,
     /// Where there is an `arp_interval`.
     monitor: Option<Monitor>,
+    /// In the modes of which the other side knows nothing, who lets in what.
+    shares: Shares,
     /// Who agreed on the members that carry.
     partner: Option<SystemId>,
     /// Stations are to be announced.
     moved: bool,
     /// Payloads of slow protocol frames that wait to be sent, with the member.
     slow: Vec<(PortIndex, Vec<u8>)>,
+    /// What tells copies from frames, in the mode in which the other side sends a copy by each member.
+    copies: Option<Arc<Copies>>,
 }
 
 impl Bond {
@@ -221,9 +228,11 @@ impl Bond {
             first_mac: None,
             negotiation: None,
             monitor: None,
+            shares: Shares::default(),
             partner: None,
             moved: false,
             slow: Vec::new(),
+            copies: None,
         };
         bond.configure(wanted);
         bond
@@ -247,6 +256,8 @@ impl Bond {
             )
         };
         self.members = wanted.members.iter().map(member).collect();
+        let broadcast = wanted.config.mode == BondMode::Broadcast;
+        self.copies = broadcast.then(|| self.copies.take().unwrap_or_default());
         self.wanted = wanted.clone();
     }
 
@@ -286,24 +297,6 @@ impl Bond {
         self.wanted.config.mode == BondMode::ActiveBackup
     }
 
-    /// What a member lets in; `None`: it is none of this bond's.
-    #[must_use]
-    pub fn admits(&self, member: PortIndex) -> Option<Admits> {
-        let known = self.members.iter().any(|m| m.index == member);
-        if self.wanted.config.mode == BondMode::Lacp {
-            let negotiated = self.negotiation.as_ref();
-            let admits = negotiated.map_or(Admits::Nothing, |lacp| lacp.admits(member));
-            return known.then_some(admits);
-        }
-        let open = !self.is_standby(member) || self.wanted.config.all_slaves_active.0;
-        let admits = if open {
-            Admits::Everything
-        } else {
-            Admits::Nothing
-        };
-        known.then_some(admits)
-    }
-
     /// When [`Self::update`] has to be called though no link changed.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
@@ -312,6 +305,7 @@ impl Bond {
         waiting
             .chain(lacp.and_then(Negotiation::poll_timeout))
             .chain(self.monitor.as_ref().map(Monitor::poll_timeout))
+            .chain(self.shares.poll_timeout())
             .min()
     }
 
@@ -394,6 +388,14 @@ impl Bond {
         self.transmit = self.transmit_now(&before);
         let partner = self.negotiation.as_ref().and_then(Negotiation::partner);
         let partner_before = std::mem::replace(&mut self.partner, partner);
+        let shared = self.is_shared();
+        let of = |transmit: &Transmit| match transmit {
+            Transmit::Hashed(hashed) if shared => Some(hashed.buckets.clone()),
+            _ => None,
+        };
+        let (was, is) = (of(&before), of(&self.transmit));
+        // Whose bucket moved has to be heard where it is now.
+        self.moved |= self.shares.follow(was.as_ref(), is.as_ref(), now) && is.is_some();
         self.moved |= self.moves(&before, partner_before);
         happened
     }
@@ -456,11 +458,23 @@ impl Bond {
     fn choose(&self) -> Option<PortIndex> {
         let usable = |member: &&Member| member.is_usable();
         let named = |name: &String| self.members.iter().find(|m| m.name == *name);
-        let primary = self.wanted.config.primary.as_ref().and_then(named);
+        let config = &self.wanted.config;
+        let primary = config.primary.as_ref().and_then(named);
         let primary = primary.filter(|m| m.state == LinkState::Up && m.is_usable());
         let current = self.members.iter().find(|m| Some(m.index) == self.active);
-        let chosen = match (current.filter(usable), primary) {
-            (Some(current), Some(primary)) => match self.wanted.config.primary_reselect {
+        let current = current.filter(usable);
+        let prio = |member: &Member| config.prio.get(&member.name).copied().unwrap_or(0);
+        // Who is preferred where nobody is by name; equals are left as they are.
+        let better = self
+            .members
+            .iter()
+            .rev()
+            .filter(|m| m.state == LinkState::Up && m.is_usable());
+        let better = better
+            .max_by_key(|m| prio(m))
+            .filter(|m| current.is_none_or(|current| prio(m) > prio(current)));
+        let chosen = match (current, primary.or(better)) {
+            (Some(current), Some(primary)) => match config.primary_reselect {
                 PrimaryReselect::Better if primary.seen.speed_mbps <= current.seen.speed_mbps => {
                     current
                 }
@@ -472,47 +486,6 @@ impl Bond {
             (None, None) => self.members.iter().find(usable)?,
         };
         Some(chosen.index)
-    }
-
-    fn transmit_now(&self, before: &Transmit) -> Transmit {
-        let config = &self.wanted.config;
-        let usable: Vec<PortIndex> = self
-            .members
-            .iter()
-            .filter(|m| self.may_send(m))
-            .map(|m| m.index)
-            .collect();
-        let Some(active) = self.active.filter(|_| !usable.is_empty()) else {
-            return Transmit::Nobody;
-        };
-        match config.mode {
-            BondMode::ActiveBackup => Transmit::One(active),
-            BondMode::BalanceRr => Transmit::Turns(Turns {
-                members: self
-                    .members
-                    .iter()
-                    .map(|m| (m.index, m.is_usable()))
-                    .collect(),
-                // Checked to be at most 65,535.
-                packets_per_slave: u16::try_from(config.packets_per_slave).unwrap_or(1),
-                groups: active,
-            }),
-            BondMode::BalanceXor | BondMode::Lacp => Transmit::Hashed(Hashed {
-                key: HashKey::Flow(policy(config.xmit_hash_policy)),
-                seed: config.hash_seed,
-                buckets: buckets(before, &usable),
-            }),
-            BondMode::Broadcast => Transmit::Copies(usable.into()),
-        }
-    }
-
-    fn may_send(&self, member: &Member) -> bool {
-        member.is_usable()
-            && (self.wanted.config.mode != BondMode::Lacp
-                || self
-                    .negotiation
-                    .as_ref()
-                    .is_some_and(|lacp| lacp.sends(member.index)))
     }
 
     /// Why it carries nothing.
@@ -534,27 +507,6 @@ impl Bond {
             })
             .collect();
         format!("no member can be used: {}", links.join(", "))
-    }
-}
-
-/// Who has which flows, now that these members can be used: only those move that must (N-10), and as
-/// long as nobody went or came the choice is the kernel's.
-fn buckets(before: &Transmit, usable: &[PortIndex]) -> Buckets {
-    match before {
-        Transmit::Hashed(before) => Buckets::update(&before.buckets, usable),
-        _ => Buckets::new(usable),
-    }
-}
-
-const fn policy(policy: vswitch_api::config::HashPolicy) -> HashPolicy {
-    use vswitch_api::config::HashPolicy as Said;
-    match policy {
-        Said::Layer2 => HashPolicy::Layer2,
-        Said::Layer23 => HashPolicy::Layer23,
-        Said::Layer34 => HashPolicy::Layer34,
-        Said::Encap23 => HashPolicy::Encap23,
-        Said::Encap34 => HashPolicy::Encap34,
-        Said::VlanSrcmac => HashPolicy::VlanSrcmac,
     }
 }
 

@@ -343,6 +343,7 @@ fn set_port_view(view: &mut PortView, port: &PortConfig) {
         learning: port.learning,
         host: false,
         listens: nic,
+        reflects: false,
     };
     view.accept = match port.accept_frames {
         config::AcceptFrames::All => AcceptFrames::All,
@@ -508,6 +509,7 @@ impl Compiled {
             }
             if let Some(bond) = bonds.get(name) {
                 builder.bond(port.index, bond.transmit().clone());
+                view.flags.reflects = bond.reflects();
             }
             if let Some(admits) = bonds.values().find_map(|bond| bond.admits(port.index)) {
                 view.admits = admits;

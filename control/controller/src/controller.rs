@@ -40,6 +40,7 @@ use crate::effect::{AttachedState, Effect, EffectId, FoundState};
 use crate::events::{EventLog, Note};
 use crate::facts::{Facts, LinkEvent};
 use crate::flaps::Flaps;
+use crate::loops::Loops;
 use crate::registry::Registry;
 use crate::wall::WallClock;
 use addresses::Addresses;
@@ -202,6 +203,7 @@ pub struct Controller {
 
     addresses: Addresses,
     flaps: Flaps,
+    loops: Loops,
     events: EventLog,
     streams: Streams,
 }
@@ -265,6 +267,7 @@ impl Controller {
             next_effect: 0,
             addresses: Addresses::default(),
             flaps: Flaps::default(),
+            loops: Loops::default(),
             events: EventLog::new(wall),
             streams: Streams::default(),
             settings,

@@ -16,7 +16,7 @@
 //! | [`registry`] | indices, epochs and address tables that outlive a configuration |
 //! | [`plan`] | what a request changes and what that costs |
 //! | [`facts`] | network devices as observed |
-//! | [`events`], [`flaps`], [`wall`] | the event log; addresses that jump; time as text |
+//! | [`events`], [`flaps`], [`loops`], [`wall`] | the event log; addresses that jump, or come back; time as text |
 //!
 //! Guarantees: no system call, no clock (`now` is an argument), no thread; everything that can grow has
 //! a limit; nothing a client, a link event or a frame says can make it panic. Calls on `Arc<Fdb>` are
@@ -33,6 +33,8 @@ pub mod effect;
 pub mod events;
 pub mod facts;
 pub mod flaps;
+pub mod groups;
+pub mod loops;
 pub mod plan;
 pub mod probe;
 pub mod registry;

@@ -11,9 +11,11 @@
 //! ```
 
 pub mod buckets;
+pub mod copies;
 pub mod round_robin;
 
 pub use buckets::Buckets;
+pub use copies::{Copies, Once};
 pub use round_robin::RoundRobin;
 
 use crate::verdict::DropReason;
@@ -98,6 +100,8 @@ pub enum Admits {
     Nothing,
     /// Frames to single stations, no groups: a standby member of balance-alb.
     Unicast,
+    /// What no other member has brought yet: members that each get a copy (broadcast).
+    Once(Once),
     /// Its share: members of a bond that the switch beyond does not know of (balance-slb).
     Share(Share),
 }
@@ -116,13 +120,14 @@ pub struct Share {
 }
 
 impl Admits {
-    /// Whether a frame to that station, or group, is let in.
+    /// Whether a frame to that station, or group, may be let in: where each frame counts ([`Once`]) there is
+    /// more to ask.
     #[inline]
     #[must_use]
     pub fn takes(&self, to: Station) -> bool {
         let dst = to.mac;
         match self {
-            Self::Everything => true,
+            Self::Everything | Self::Once(_) => true,
             Self::Nothing => false,
             Self::Unicast => !dst.is_multicast(),
             Self::Share(share) if dst.is_multicast() => share.groups,
@@ -136,11 +141,19 @@ impl Admits {
 }
 
 impl Admits {
+    /// Whether what the bond sends comes back even where all is well: the switch beyond floods to a member
+    /// what another one sent.
+    #[must_use]
+    pub const fn expects_echoes(&self) -> bool {
+        matches!(self, Self::Share(_))
+    }
+
     /// Why a frame that it does not take is dropped.
     #[must_use]
     pub const fn refusal(&self) -> DropReason {
         match self {
             Self::Share(_) => DropReason::BondShare,
+            Self::Once(_) => DropReason::BondDuplicate,
             Self::Everything | Self::Nothing | Self::Unicast => DropReason::BondInactive,
         }
     }

@@ -128,7 +128,7 @@ pub fn explain(
     now: Instant,
 ) -> Explanation {
     let mut notes = Notebook(Vec::new());
-    let Some((logical, port, _, bridge)) = forward::entrance(snapshot, ingress) else {
+    let Some(entrance) = forward::entrance(snapshot, ingress) else {
         let verdict = Verdict::Drop(DropReason::NoBridge);
         return Explanation {
             steps: vec![Step::NoBridge],
@@ -136,14 +136,15 @@ pub fn explain(
             classified: None,
         };
     };
+    let (logical, port, bridge) = (entrance.logical, entrance.port, entrance.bridge);
     let mut class = classify(frame, port, bridge);
-    if let Some(member) = snapshot.port(ingress) {
-        let watched = member.watched.as_ref();
-        if watched.is_some_and(|watched| watched.wants(frame.bytes) == Some(true)) {
-            end_watched(&mut class);
-        }
-        turn_away(&mut class, &member.admits, port);
+    let watched = entrance
+        .watched
+        .and_then(|watched| watched.wants(frame.bytes));
+    if watched == Some(true) {
+        end_watched(&mut class);
     }
+    turn_away::<Notebook>(&mut class, frame, entrance.admits, port, now);
     if class.learnable {
         let tag = egress::received_tci(frame, &class);
         notes.note(|| Step::Admitted {
@@ -154,7 +155,7 @@ pub fn explain(
     let now_s = now.as_secs_u32();
     let probe = bridge.fdb.probe(FdbKey::new(class.vid, class.src));
     learn::learn(
-        &mut class, &probe, logical, port, bridge, snapshot, now_s, &mut notes,
+        &mut class, frame, &probe, &entrance, snapshot, now_s, &mut notes,
     );
     let taught = matches!(
         notes.0.last(),

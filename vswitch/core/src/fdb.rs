@@ -21,12 +21,16 @@
 //! **Rules.** Learning, ageing and moving as Linux (`br_fdb.c`) with these differences: a static
 //! address does not move to another port, and an address behind a port without carrier is forgotten.
 //!
-//! **Threads.** `find`, `learn`, `note_use` from workers; the rest from the control thread, which may
+//! **Announcements.** An entry remembers when its station announced itself behind its port
+//! (`fdb/announced.rs`): what comes back of that by a bond is no word of its from elsewhere.
+//!
+//! **Threads.** `find`, `learn`, `note_use`, `note_announced` from workers; the rest from the control thread, which may
 //! wait for the lock. A worker holds it for one insertion.
 //!
 //! **Not here.** Whether a port may learn at all, and what a hit means for a frame: `learn.rs`,
 //! `forward.rs`.
 
+mod announced;
 mod order;
 mod report;
 #[cfg(all(test, shuttle))]
@@ -119,6 +123,11 @@ pub enum Learned {
         /// The former port.
         from: PortIndex,
     },
+    /// Behind that port and left there: the frame may be one of its own that came back.
+    Held {
+        /// The port.
+        by: PortIndex,
+    },
     /// Static behind another port: left there.
     Pinned,
     /// One of the bridge's own addresses: not learned.
@@ -140,6 +149,8 @@ struct Counts {
     moved: AtomicU64,
     evicted: AtomicU64,
     aged: AtomicU64,
+    /// The second after the one in which [`FdbEventKind::Reflected`] was told last; 0 for never.
+    reflected_s: AtomicU32,
     events_lost: AtomicU64,
 }
 
@@ -240,6 +251,12 @@ impl Fdb {
         self.table.stamps(hit.slot).note_use(now_s);
     }
 
+    /// Second in which a frame from a found address was last seen.
+    #[must_use]
+    pub fn seen(&self, hit: Hit) -> u32 {
+        self.table.stamps(hit.slot).read().0
+    }
+
     /// Takes in that `mac` is behind `source`. `is_current` tells whether an epoch of a port is the
     /// snapshot's: a stale entry is replaced as if it were not there.
     #[inline]
@@ -268,15 +285,20 @@ impl Fdb {
         now_s: u32,
         is_current: impl Fn(PortIndex, u16) -> bool,
     ) -> Learned {
-        if let Some((slot, value)) = self.table.find_at(probe)
-            && let Some(outcome) = settled(value, source)
-        {
-            if outcome == Learned::Known {
-                self.table.stamps(slot).note_seen(now_s);
-            }
-            return outcome;
+        self.refresh_at(probe, source, now_s)
+            .unwrap_or_else(|| self.learn_anew(probe.key(), source, now_s, is_current))
+    }
+
+    /// The half of learning that nearly every frame takes: what the entry settles without being rewritten.
+    /// `None`: it is new or has to move, which [`Self::learn_anew`] does.
+    #[inline]
+    pub fn refresh_at(&self, probe: &Probe, source: Source, now_s: u32) -> Option<Learned> {
+        let (slot, value) = self.table.find_at(probe)?;
+        let outcome = settled(value, source);
+        if outcome == Some(Learned::Known) {
+            self.table.stamps(slot).note_seen(now_s);
         }
-        self.learn_slow(probe.key(), source, now_s, is_current)
+        outcome
     }
 
     /// What [`Self::learn`] would answer, without doing it (but for `Busy`).
@@ -307,9 +329,10 @@ impl Fdb {
         }
     }
 
+    /// The other half, for an address that [`Self::refresh_at`] did not settle.
     #[cold]
     #[inline(never)]
-    fn learn_slow(
+    pub fn learn_anew(
         &self,
         key: FdbKey,
         source: Source,
@@ -458,32 +481,6 @@ impl Fdb {
         })
     }
 
-    /// The oldest change that nobody has taken yet.
-    pub fn take_event(&self) -> Option<FdbEvent> {
-        self.events.pop()
-    }
-
-    /// Numbers so far.
-    #[must_use]
-    pub fn stats(&self) -> FdbStats {
-        let read = |c: &AtomicU64| c.load(Ordering::Relaxed);
-        FdbStats {
-            entries: self.counts.entries.load(Ordering::Relaxed),
-            learned: read(&self.counts.learned),
-            moved: read(&self.counts.moved),
-            evicted: read(&self.counts.evicted),
-            aged: read(&self.counts.aged),
-            busy: read(&self.writer.busy),
-            events_lost: read(&self.counts.events_lost),
-        }
-    }
-
-    /// Learned addresses of each port that has any, stale ones included.
-    #[must_use]
-    pub fn counts_by_port(&self) -> Vec<(PortIndex, u32)> {
-        self.lock().counts().collect()
-    }
-
     fn entry(&self, slot: SlotIndex, key: FdbKey, value: Value) -> Entry {
         let (seen, used) = self.table.stamps(slot).read();
         Entry {
@@ -557,18 +554,6 @@ impl Fdb {
         self.take_out(order, slot, value);
         self.counts.evicted.fetch_add(1, Ordering::Relaxed);
         self.tell(FdbEventKind::Evicted, key, value.port());
-    }
-
-    fn tell(&self, kind: FdbEventKind, key: FdbKey, port: PortIndex) {
-        let event = FdbEvent {
-            kind,
-            vid: key.vid(),
-            mac: key.mac(),
-            port,
-        };
-        if self.events.push(event).is_err() {
-            self.counts.events_lost.fetch_add(1, Ordering::Relaxed);
-        }
     }
 }
 

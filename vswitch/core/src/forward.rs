@@ -1,11 +1,13 @@
 //! Pass 3: where a frame goes (steps 13 and 14), and who may be flooded.
 
+use crate::bond::Admits;
 use crate::explain::{Recorder, Step};
 use crate::fdb::{EntryKind, Hit};
 use crate::ingress::Classified;
 use crate::snapshot::{BridgeView, FloodPort, PortState, PortView, Snapshot};
 use crate::verdict::{DropReason, Egress, FloodClass, Verdict};
-use vswitch_base::{BridgeIndex, PortIndex};
+use crate::watch::Watched;
+use vswitch_base::PortIndex;
 
 /// The verdict on a classified frame that nothing has settled yet. `hit` is what the bridge's table
 /// says of a unicast destination; the caller asked it, for a whole batch in one go.
@@ -98,15 +100,35 @@ pub fn floods_to(
         && (flood.egress.port != ingress || from.flags.hairpin)
 }
 
-/// The logical port and bridge that frames from `ingress` enter by: a member leads to its bond.
+/// Where the frames of a port enter: a member leads to its bond.
+#[derive(Clone, Copy, Debug)]
+pub struct Entrance<'s> {
+    /// The port they came in by.
+    pub ingress: PortIndex,
+    /// What that lets in.
+    pub admits: &'s Admits,
+    /// What the monitor of its bond waits for there.
+    pub watched: Option<&'s Watched>,
+    /// The port that has VLANs and addresses: the same, or its bond.
+    pub logical: PortIndex,
+    /// Its view.
+    pub port: &'s PortView,
+    /// Its bridge.
+    pub bridge: &'s BridgeView,
+}
+
+/// Where frames from `ingress` enter; `None` when it is in no bridge.
 #[inline]
 #[must_use]
-pub fn entrance(
-    snapshot: &Snapshot,
-    ingress: PortIndex,
-) -> Option<(PortIndex, &PortView, BridgeIndex, &BridgeView)> {
-    let logical = snapshot.port(ingress)?.logical;
-    let port = snapshot.port(logical)?;
-    let index = port.bridge?;
-    Some((logical, port, index, snapshot.bridge(index)?))
+pub fn entrance(snapshot: &Snapshot, ingress: PortIndex) -> Option<Entrance<'_>> {
+    let member = snapshot.port(ingress)?;
+    let port = snapshot.port(member.logical)?;
+    Some(Entrance {
+        ingress,
+        admits: &member.admits,
+        watched: member.watched.as_deref(),
+        logical: member.logical,
+        port,
+        bridge: snapshot.bridge(port.bridge?)?,
+    })
 }

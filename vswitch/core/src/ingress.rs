@@ -5,11 +5,12 @@
 //! one exception as in Linux: link-local frames that end here still teach their source.
 
 use crate::bond::{Admits, Station};
+use crate::explain::Recorder;
 use crate::frame::Frame;
 use crate::snapshot::{AcceptFrames, BpduPolicy, BridgeView, PortState, PortView};
 use crate::verdict::{DropReason, PuntReason, Verdict};
 use vswitch_base::ether::{ADDRESSES_LEN, HEADER_LEN, InBandTag};
-use vswitch_base::{EtherView, MacAddr, MacWord, Tag, Tci, Tpid, Vid};
+use vswitch_base::{EtherView, Instant, MacAddr, MacWord, Tag, Tci, Tpid, Vid};
 
 /// The rest begins after the addresses where no in-band tag was taken out.
 const UNTAGGED_CUT: u8 = 12;
@@ -103,9 +104,29 @@ pub(crate) fn classify_into(
 }
 
 /// Turns a classified frame away that a member of a bond does not let in, before anything is learned from
-/// it. What is for the link itself is settled already and stays so.
+/// it. What is for the link itself is settled already and stays so. Where each frame counts, `R` says whether
+/// this one does.
 #[inline]
-pub(crate) fn turn_away(class: &mut Classified, admits: &Admits, bond: &PortView) {
+pub(crate) fn turn_away<R: Recorder>(
+    class: &mut Classified,
+    frame: &Frame<'_>,
+    admits: &Admits,
+    bond: &PortView,
+    now: Instant,
+) {
+    if let Admits::Once(once) = admits {
+        let first = class.verdict.is_some()
+            || if R::LIVE {
+                once.lets_in(frame, class, now)
+            } else {
+                once.would_let_in(frame, class, now)
+            };
+        if !first {
+            class.learnable = false;
+            class.drop(admits.refusal());
+        }
+        return;
+    }
     let to = Station {
         vid: class.vid.filter(|vid| !bond.untagged.contains(*vid)),
         mac: class.dst,

@@ -1,17 +1,18 @@
 //! The forwarding core: frames in, verdicts out; no system calls, no clock.
 //!
 //! The life of a batch: a [`worker`] asks a [`port::PortRx`] for frames ([`frame`]) and takes them
-//! through the passes: [`ingress`]
-//! classifies them into VLANs and turns away what may not enter, [`learn`] takes source addresses into
-//! the bridge's [`fdb`], [`forward`] finds where each goes ([`verdict`]), [`egress`] stages copies per
-//! port and hands them to a [`port::PortTx`], finishing checksums and segments ([`offload`]) where the
-//! port cannot; a [`bond`] is one port there whose copies leave by its members. What to do is read from an immutable [`snapshot`], which arrives through a [`mailbox`];
-//! what was done is in [`counters`]; frames for the control side go through [`punt`]. [`explain`] runs
-//! the same passes on one frame and tells what they did. Which worker serves which [`queue`] is kept by
-//! [`placement`] and decided by [`balance`]. By which member a bond sends is chosen by [`bond`]. What the
-//! switch itself has to say on a link is sent by [`originate`].
+//! through the passes: [`ingress`] classifies them into VLANs and turns away what may not enter, [`learn`]
+//! takes source addresses into the bridge's [`fdb`], but for what came back by a bond ([`guard`],
+//! [`announce`]), [`forward`] finds where each goes ([`verdict`]), [`egress`] stages copies per port and hands
+//! them to a [`port::PortTx`], finishing checksums and segments ([`offload`]) where the port cannot; a
+//! [`bond`] is one port there whose copies leave by its members. What to do is read from an immutable
+//! [`snapshot`], which arrives through a [`mailbox`]; what was done is in [`counters`]; frames for the control
+//! side go through [`punt`]. [`explain`] runs the same passes on one frame and tells what they did. Which
+//! worker serves which [`queue`] is kept by [`placement`] and decided by [`balance`]. What
+//! the switch itself has to say on a link is sent by [`originate`].
 #![forbid(unsafe_code)]
 
+pub mod announce;
 pub mod balance;
 pub mod bond;
 pub mod capture;
@@ -21,6 +22,7 @@ pub mod explain;
 pub mod fdb;
 pub mod forward;
 pub mod frame;
+pub mod guard;
 pub mod ingress;
 pub mod learn;
 pub mod mailbox;

@@ -14,11 +14,13 @@ use crate::counters::{PortCounters, VlanTally};
 use crate::egress::{self, Staging};
 use crate::explain::Live;
 use crate::fdb::{Fdb, FdbKey, Hit, Learned, Probe};
-use crate::forward;
+use crate::forward::{self, Entrance};
 use crate::frame::{BATCH_MAX, Frame, FrameBatch};
+use crate::guard;
 use crate::ingress::{Classified, classify_into, end_watched, turn_away};
 use crate::learn;
-use crate::snapshot::{BridgeView, PortView, Snapshot};
+use crate::punt::PuntBudget;
+use crate::snapshot::Snapshot;
 use crate::verdict::{DropReason, Egress, Verdict};
 use crate::watch::{self, Watched};
 use crate::worker::Outbox;
@@ -38,17 +40,11 @@ pub(crate) struct Passes<'p> {
     /// Whose turn it is, by the bond's index.
     pub(crate) turns: &'p mut [RoundRobin],
     pub(crate) counters: &'p PortCounters,
+    /// What the queue may still hand over to the control side.
+    pub(crate) budget: &'p mut PuntBudget,
     pub(crate) tap: Option<&'p CaptureTap>,
     pub(crate) ingress: PortIndex,
     pub(crate) now: Instant,
-}
-
-/// The logical port and the bridge that the batch enters by.
-#[derive(Clone, Copy)]
-struct Entrance<'p> {
-    logical: PortIndex,
-    port: &'p PortView,
-    bridge: &'p BridgeView,
 }
 
 impl Passes<'_> {
@@ -57,29 +53,26 @@ impl Passes<'_> {
     pub(crate) fn run(&mut self, batch: &FrameBatch<'_>, classes: &mut Classes) {
         let snapshot = self.snapshot;
         self.counters.frames_in.add(batch.len() as u64);
-        let Some((logical, port, _, bridge)) = forward::entrance(snapshot, self.ingress) else {
+        let Some(entrance) = forward::entrance(snapshot, self.ingress) else {
             self.refuse(batch);
             return;
         };
-        let entrance = Entrance {
-            logical,
-            port,
-            bridge,
-        };
         let (mut sources, mut destinations) = (Probes::new(), Probes::new());
         self.classify(batch, entrance, classes, &mut sources, &mut destinations);
-        if let Some(member) = snapshot.port(self.ingress) {
-            if let Some(watched) = &member.watched {
-                self.watch(batch, classes, watched);
-            }
-            if !matches!(member.admits, Admits::Everything) {
-                for class in classes.iter_mut() {
-                    turn_away(class, &member.admits, port);
-                }
+        if let Some(watched) = entrance.watched {
+            self.watch(batch, classes, watched);
+        }
+        if !matches!(entrance.admits, Admits::Everything) {
+            for (class, frame) in classes.iter_mut().zip(batch) {
+                turn_away::<Live>(class, frame, entrance.admits, entrance.port, self.now);
             }
         }
-        ask(&bridge.fdb, &sources, &destinations);
-        self.learn(classes, entrance, &sources);
+        ask(&entrance.bridge.fdb, &sources, &destinations);
+        self.learn(batch, classes, &entrance, &sources);
+        if entrance.bridge.guarded && !entrance.port.flags.reflects {
+            let now_s = self.now.as_secs_u32();
+            guard::note_announcements(batch, classes, &sources, &entrance, now_s);
+        }
         self.forward(batch, classes, entrance, &destinations);
     }
 
@@ -146,20 +139,25 @@ impl Passes<'_> {
     }
 
     /// Pass 2.
-    fn learn(&self, classes: &mut Classes, entrance: Entrance<'_>, probes: &Probes) {
+    fn learn(
+        &self,
+        batch: &FrameBatch<'_>,
+        classes: &mut Classes,
+        entrance: &Entrance<'_>,
+        probes: &Probes,
+    ) {
         let now_s = self.now.as_secs_u32();
         let mut known: Option<&Probe> = None;
-        for (class, probe) in classes.iter_mut().zip(probes) {
+        for ((class, probe), frame) in classes.iter_mut().zip(probes).zip(batch) {
             // The same sender again: seen already, and its place is known.
             if class.verdict.is_none() && known.is_some_and(|known| known.key() == probe.key()) {
                 continue;
             }
             let learned = learn::learn(
                 class,
+                frame,
                 probe,
-                entrance.logical,
-                entrance.port,
-                entrance.bridge,
+                entrance,
                 self.snapshot,
                 now_s,
                 &mut Live,
@@ -231,7 +229,9 @@ impl Passes<'_> {
                 Verdict::Punt(reason) => {
                     let bytes = batch[i].bytes;
                     let punts = &self.outbox.punts;
-                    if punts.offer(self.ingress, reason, self.now, bytes) {
+                    if self.budget.take(self.now)
+                        && punts.offer(self.ingress, reason, self.now, bytes)
+                    {
                         self.counters.punted(reason).add(1);
                         None
                     } else {

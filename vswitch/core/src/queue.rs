@@ -7,6 +7,7 @@
 
 use crate::counters::Counter;
 use crate::port::PortRx;
+use crate::punt::PuntBudget;
 use crate::sync::Arc;
 use vswitch_base::{Duration, PortIndex};
 
@@ -42,6 +43,8 @@ pub struct RxQueue {
     load: Arc<QueueLoad>,
     /// It gave an error and is not polled again: the control side replaces it.
     pub(crate) failed: bool,
+    /// What it may hand over to the control side.
+    pub(crate) punts: PuntBudget,
     /// Breaths with frames since its worker's last rest.
     pub(crate) lively: u32,
     /// Its part of the breath that is not charged yet.
@@ -57,6 +60,7 @@ impl RxQueue {
             rx,
             load: Arc::default(),
             failed: false,
+            punts: PuntBudget::default(),
             lively: 0,
             weight: 0,
         }

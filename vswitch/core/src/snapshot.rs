@@ -72,6 +72,9 @@ pub struct PortFlags {
     pub host: bool,
     /// Slow protocols from here go to the control side: a port with a link partner.
     pub listens: bool,
+    /// May give back what it was sent: a bond that the switch beyond need not know of
+    /// ([`crate::guard`]).
+    pub reflects: bool,
 }
 
 impl Default for PortFlags {
@@ -82,6 +85,7 @@ impl Default for PortFlags {
             learning: true,
             host: false,
             listens: false,
+            reflects: false,
         }
     }
 }
@@ -182,6 +186,8 @@ pub struct BridgeView {
     pub mac: MacAddr,
     /// Learned and static addresses.
     pub fdb: Arc<Fdb>,
+    /// Whether a port of it may give back what it was sent.
+    pub guarded: bool,
     /// For each VLAN 0 to 4095 (0: VLANs not filtered) the number of its flood set.
     flood_of_vid: Box<[u16]>,
     flood_sets: Vec<Box<[FloodPort]>>,
@@ -333,6 +339,7 @@ impl SnapshotBuilder {
                     && port.state == PortState::Forwarding
             })
             .collect();
+        let guards = |port: &PortView| port.bridge == Some(index) && port.flags.reflects;
         let flood_port = |(i, port): &(PortIndex, &PortView), tagged| FloodPort {
             egress: Egress { port: *i, tagged },
             floods: port.floods,
@@ -344,6 +351,7 @@ impl SnapshotBuilder {
             learning: spec.learning,
             mac: spec.mac,
             fdb: Arc::clone(&spec.fdb),
+            guarded: self.ports.iter().flatten().any(guards),
             flood_of_vid: vec![0; 4096].into_boxed_slice(),
             flood_sets: vec![Box::default()],
         };

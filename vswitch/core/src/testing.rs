@@ -3,6 +3,8 @@
 //! A [`MemPort`] is a port whose wire is the test: what the test puts on it is received, what the switch
 //! sends is taken off it. [`MemSwitch`] is one worker over such ports, driven by hand.
 
+pub mod announcements;
+
 use crate::bond::{Admits, Transmit};
 use crate::counters::{PortCounters, PortTotals};
 use crate::fdb::Fdb;

@@ -214,6 +214,7 @@ impl Worker {
                 staging: &mut self.staging,
                 turns: &mut self.turns,
                 counters: &counters,
+                budget: &mut queue.punts,
                 tap,
                 ingress,
                 now,

@@ -5,10 +5,12 @@
 //! came in, lets the controller decide, then performs effects and sends replies until there are none.
 
 mod calls;
+mod links;
 mod workers;
 
 use crate::access::Access;
 use crate::captures::Captures;
+use crate::carriers::Carriers;
 use crate::clock::Clock;
 use crate::effects::{Answer, Done, Effects, Job};
 use crate::engine::{Engine, Handles};
@@ -111,6 +113,7 @@ pub(crate) struct ControlThread {
     bell: Arc<Bell>,
     signals: Signals,
     links: Links,
+    carriers: Carriers,
     server: Server,
     engine: Rc<RefCell<Engine>>,
     watchdog: Watchdog,
@@ -200,6 +203,9 @@ pub(crate) fn run(
         move || effects_bell.ring(),
     )
     .map_err(said("start the effects thread"))?;
+    let carriers_bell = Arc::clone(&bell);
+    let carriers =
+        Carriers::start(move || carriers_bell.ring()).map_err(said("start the carriers thread"))?;
     let counters = Box::new(EngineCounters(Rc::clone(&engine)));
     let now = clock.now();
     let controller = Controller::new(settings, config, counters, present, now)
@@ -210,6 +216,7 @@ pub(crate) fn run(
         bell,
         signals,
         links,
+        carriers,
         server,
         engine,
         watchdog: Watchdog::new(workers, clock.running_now()),
@@ -320,7 +327,9 @@ impl ControlThread {
         let look = Duration::from(look) + Duration::from_millis(1);
         let capture = (!self.captures.is_empty()).then_some(CAPTURE_ROUND);
         let wire = self.wires.is_waiting().then_some(WIRE_ROUND);
-        let due = due.into_iter().chain(capture).chain(wire).min();
+        let carriers = self.until_carriers();
+        let due = due.into_iter().chain(capture).chain(wire);
+        let due = due.chain(carriers).min();
         Some(due.map_or(look, |due| due.min(look)))
     }
 
@@ -330,6 +339,7 @@ impl ControlThread {
         self.bell.rung.store(false, Ordering::Release);
         self.take_from_workers(now);
         self.watch_workers(now);
+        self.look_at_carriers(now);
         while let Some(answer) = self.effects.take_answer() {
             match answer {
                 Answer::Effect(done) => self.take_done(done, now),
@@ -415,19 +425,6 @@ impl ControlThread {
             percent(moved.share),
             percent(moved.to_load),
         );
-    }
-
-    fn take_links(&mut self, now: Instant) {
-        loop {
-            match self.links.poll_event() {
-                Ok(Some(event)) => self.controller.handle_link(event, now),
-                Ok(None) => return,
-                Err(error) => {
-                    tracing::error!(%error, "cannot read link events");
-                    return;
-                }
-            }
-        }
     }
 
     fn take_done(&mut self, done: Done, now: Instant) {

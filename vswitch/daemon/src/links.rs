@@ -59,6 +59,11 @@ impl Links {
         Ok(Some(LinkEvent::Present(self.link(&event))))
     }
 
+    /// Takes in a carrier that was asked for; see [`LinkMonitor::take_carrier`].
+    pub(crate) fn take_carrier(&mut self, ifindex: u32, carrier: bool) {
+        self.monitor.take_carrier(ifindex, carrier);
+    }
+
     fn link(&self, event: &vswitch_io::LinkEvent) -> Link {
         let master = event.master.map(|index| {
             self.names

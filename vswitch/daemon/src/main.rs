@@ -5,6 +5,7 @@
 
 mod access;
 mod captures;
+mod carriers;
 mod clock;
 mod control_thread;
 mod cpus;

@@ -3,7 +3,8 @@
 //!
 //! - [`nic`] and [`tap`] give the queues that implement `vswitch_core::port`'s traits, for workers, and
 //!   a [`PortKeep`] that gives the device back as it was found.
-//! - [`link`] and [`addr`] change devices and their addresses; [`LinkMonitor`] tells what changed.
+//! - [`link`] and [`addr`] change devices and their addresses; [`LinkMonitor`] tells what changed, and [`CarrierProbe`]
+//!   what it may tell late.
 //! - [`Poller`] is a worker's way to sleep; [`pcap`] writes captures; [`NetNs`] is a network namespace.
 //!
 //! - `wire`, with feature `testing`, is the far end of a cable: what tests and benches send and count with.
@@ -13,6 +14,7 @@
 
 pub mod addr;
 mod af_packet;
+mod carrier;
 mod error;
 pub mod link;
 mod monitor;
@@ -31,6 +33,7 @@ pub mod wire;
 
 pub use addr::IpPrefix;
 pub use af_packet::{RING_SLOTS, SLOT_BYTES};
+pub use carrier::CarrierProbe;
 pub use error::{PortCause, PortError};
 pub use monitor::{LinkEvent, LinkMonitor};
 pub use nic::{DeviceBefore, NicSpec, open_nic};

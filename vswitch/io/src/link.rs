@@ -20,6 +20,8 @@ const IFF_UP: u32 = 1;
 const IFF_LOOPBACK: u32 = 1 << 3;
 const IFF_PROMISC: u32 = 1 << 8;
 const IFF_LOWER_UP: u32 = 1 << 16;
+/// RTEXT_FILTER_SKIP_STATS: an answer without counters.
+const SKIP_STATS: u32 = 1 << 3;
 /// `ifi_type` of Ethernet.
 const ARPHRD_ETHER: u16 = 1;
 /// Where `tx_dropped` is in `struct rtnl_link_stats64`: the eighth counter.
@@ -198,6 +200,21 @@ fn get(ifindex: u32, name: Option<&str>) -> io::Result<Option<Link>> {
     };
     match Socket::route()?.ask(RTM_GETLINK, build, newlink) {
         Ok(link) => Ok(Some(link)),
+        Err(error) if error.raw_os_error() == Some(libc::ENODEV) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether the device has a carrier; `None` when there is none with this index.
+pub(crate) fn carrier(socket: &mut Socket, ifindex: u32) -> io::Result<Option<bool>> {
+    let build = |request: &mut Request| {
+        request
+            .fixed(&ifinfo(ifindex, 0, 0))
+            // Counters may take a driver long.
+            .attribute(libc::IFLA_EXT_MASK, &SKIP_STATS.to_ne_bytes());
+    };
+    match socket.ask(RTM_GETLINK, build, newlink) {
+        Ok(link) => Ok(Some(link.carrier)),
         Err(error) if error.raw_os_error() == Some(libc::ENODEV) => Ok(None),
         Err(error) => Err(error),
     }

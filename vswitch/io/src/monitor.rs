@@ -1,4 +1,5 @@
-//! News of network devices, as they happen: link loss is acted on from here, not from a poll.
+//! News of network devices, as they happen: link loss is acted on from here, and where the kernel may tell it
+//! late from what [`crate::CarrierProbe`] was told ([`LinkMonitor::take_carrier`]).
 //!
 //! [`LinkMonitor`] begins with one event for every device that exists, goes on with every change, and
 //! after an overflow of its socket reads everything anew: what it told last is true again, and devices
@@ -132,6 +133,17 @@ impl LinkMonitor {
                 }
                 Err(error) => return Err(error),
             }
+        }
+    }
+
+    /// Takes in a carrier that was asked for: an event, when it is not what was told last. The answer must
+    /// not be older than the last event of that device.
+    pub fn take_carrier(&mut self, ifindex: u32, carrier: bool) {
+        if let Some(last) = self.known.get(&ifindex) {
+            self.learn(LinkEvent {
+                carrier,
+                ..last.clone()
+            });
         }
     }
 

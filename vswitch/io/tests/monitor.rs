@@ -5,7 +5,7 @@ mod support;
 use std::os::fd::AsFd;
 use std::time::Duration;
 use support::{in_namespace, until, veth};
-use vswitch_io::{LinkEvent, LinkMonitor, Poller, TapSpec, link, open_tap};
+use vswitch_io::{CarrierProbe, LinkEvent, LinkMonitor, Poller, TapSpec, link, open_tap};
 
 /// All events that are ready.
 fn drain(monitor: &mut LinkMonitor) -> Vec<LinkEvent> {
@@ -113,5 +113,32 @@ fn after_an_overflow_the_truth_is_told() {
         assert_eq!(last("w0").map(|e| e.deleted), Some(true));
         assert_eq!(last("x1").map(|e| (e.up, e.deleted)), Some((true, false)));
         assert_eq!(drain(&mut monitor), []);
+    });
+}
+
+/// W-01: the kernel may keep a lost carrier to itself for a second; who asks hears of it at once.
+#[test]
+fn a_carrier_that_was_asked_for_is_news_once() {
+    in_namespace(|| {
+        let tap = open_tap(&TapSpec::new("t0")).expect("tap");
+        let mut monitor = LinkMonitor::open().expect("netlink");
+        let events = drain(&mut monitor);
+        let t0 = events.iter().find(|e| e.name == "t0").expect("t0").ifindex;
+        let mut probe = CarrierProbe::open().expect("netlink");
+        // Several in one second: all but the first are kept back.
+        for carrier in [false, true, false, true, false] {
+            tap.keep.set_carrier(carrier).expect("carrier");
+            assert_eq!(probe.carrier(t0).expect("netlink"), Some(carrier));
+            // The kernel's word may be there as well, now or later: it is older or the same.
+            let mut told = drain(&mut monitor);
+            monitor.take_carrier(t0, carrier);
+            told.extend(drain(&mut monitor));
+            assert_eq!(told.last().expect("news").carrier, carrier);
+            monitor.take_carrier(t0, carrier);
+            assert_eq!(drain(&mut monitor), [], "told once");
+        }
+        assert_eq!(probe.carrier(t0 + 100).expect("netlink"), None);
+        monitor.take_carrier(t0 + 100, true);
+        assert_eq!(drain(&mut monitor), [], "of a device that is not there");
     });
 }

@@ -167,6 +167,12 @@ impl Negotiation {
         self.lacp.verdict().is_up() && self.lacp.member(member).is_some_and(|m| m.distributing)
     }
 
+    /// Whether a member carries frames though nobody answers (`lacp_fallback_ab`).
+    #[must_use]
+    pub fn fell_back(&self) -> bool {
+        matches!(self.lacp.verdict(), Verdict::Fallback { .. })
+    }
+
     /// What a member lets in: everything when it collects.
     #[must_use]
     pub fn admits(&self, member: PortIndex) -> Admits {

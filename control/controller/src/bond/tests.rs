@@ -3,6 +3,7 @@
 use super::*;
 use vswitch_api::config::{BondConfig, OnOff};
 use vswitch_base::flow::HashPolicy as Flow;
+use vswitch_core::bond::{Admits, Buckets, HashKey, Hashed, Turns};
 
 const A: PortIndex = PortIndex(1);
 const B: PortIndex = PortIndex(2);
@@ -216,10 +217,11 @@ fn each_mode_tells_the_passes_who_sends() {
         });
         bench.links([false, true, true]);
         let open = [A, B, C].map(|member| bench.bond.admits(member));
-        assert!(
-            open.iter()
-                .all(|admits| *admits == Some(Admits::Everything))
-        );
+        let is_open = |admits: &Option<Admits>| match admits {
+            Some(Admits::Once(_)) => mode == BondMode::Broadcast,
+            admits => *admits == Some(Admits::Everything) && mode != BondMode::Broadcast,
+        };
+        assert!(open.iter().all(is_open), "{mode}: {open:?}");
         bench.bond.transmit().clone()
     };
     let both = [B, C];
@@ -237,6 +239,31 @@ fn each_mode_tells_the_passes_who_sends() {
         buckets: Buckets::new(&both),
     };
     assert_eq!(at(BondMode::BalanceXor), Transmit::Hashed(hashed));
+}
+
+/// N-21: members of a broadcast bond ask one table, which lives as long as the mode.
+#[test]
+fn members_of_a_broadcast_bond_share_a_table() {
+    let mut bench = Bench::new(|config| config.mode = BondMode::Broadcast);
+    bench.links([true, true, true]);
+    let admits = |bench: &Bench| [A, B].map(|member| bench.bond.admits(member));
+    let before = admits(&bench);
+    assert_ne!(before[0], before[1]);
+    bench.links([true, false, true]);
+    let mut wanted = bench.bond.wanted().clone();
+    wanted.config.updelay = 100;
+    bench.bond.configure(&wanted);
+    assert_eq!(admits(&bench), before);
+    wanted.config.mode = BondMode::BalanceXor;
+    bench.bond.configure(&wanted);
+    assert_eq!(admits(&bench), [const { Some(Admits::Everything) }; 2]);
+    // Of more than sixteen members the rest bring nothing.
+    wanted.config.mode = BondMode::Broadcast;
+    wanted.members = (1..=20).map(|i| (format!("p{i}"), PortIndex(i))).collect();
+    bench.bond.configure(&wanted);
+    let of = |number| bench.bond.admits(PortIndex(number));
+    assert!(matches!(of(16), Some(Admits::Once(_))));
+    assert_eq!(of(17), Some(Admits::Nothing));
 }
 
 /// N-07: the configuration changes and the members keep their links.
@@ -280,5 +307,82 @@ fn flows_move_only_where_they_must() {
     let after = owners(&bench);
     for (old, new) in before.iter().zip(&after) {
         assert!(old == new || *old == B && *new != B);
+    }
+}
+
+/// N-01: each station by one member, groups let in by the designated one; in the modes
+/// that balance by load parts are as speeds, and the kernel's order of preference says who is designated.
+#[test]
+fn stations_have_their_member_where_the_other_side_knows_nothing() {
+    let share = |bench: &Bench, member| match bench.bond.admits(member) {
+        Some(Admits::Share(share)) => share,
+        other => panic!("{other:?}"),
+    };
+    for mode in [
+        BondMode::BalanceSlb,
+        BondMode::BalanceTlb,
+        BondMode::BalanceAlb,
+    ] {
+        let mut bench = Bench::new(|config| {
+            config.mode = mode;
+            config.prio = [("b".to_owned(), 5)].into();
+        });
+        bench.seen[0].speed_mbps = Some(30_000);
+        bench.seen[1].speed_mbps = Some(10_000);
+        bench.seen[2].speed_mbps = Some(10_000);
+        bench.links([true, true, true]);
+        assert!(bench.bond.take_moved(), "from nothing");
+        let shares = [A, B, C].map(|member| share(&bench, member));
+        assert_eq!(
+            shares.clone().map(|share| share.groups),
+            [false, true, false],
+            "{mode}"
+        );
+        let has = |share: &vswitch_core::bond::Share| share.stations.iter().filter(|s| **s).count();
+        let parts = shares.clone().map(|share| has(&share));
+        match mode {
+            BondMode::BalanceSlb => assert_eq!(parts, [85, 85, 85]),
+            _ => assert_eq!(parts, [153, 51, 51]),
+        }
+        // The designated member goes: another lets groups in, what it had is shared out and heard again.
+        bench.links([true, false, true]);
+        assert!(bench.bond.take_moved());
+        assert!(share(&bench, A).groups || share(&bench, C).groups);
+        assert_eq!(has(&share(&bench, B)), parts[1], "for a while");
+        let both = has(&share(&bench, A)) + has(&share(&bench, C));
+        assert_eq!(both, 255);
+        assert!(bench.bond.poll_timeout().is_some());
+        bench.pass(ms(2_000));
+        assert_eq!(has(&share(&bench, B)), 0);
+        assert!(!bench.bond.take_moved(), "nothing moved when that ended");
+    }
+}
+
+/// K-13: the priority decides where no member is preferred by name; equals stay.
+#[test]
+fn priorities_decide_where_nobody_is_named() {
+    use PrimaryReselect::{Always, Better, Failure};
+    let ups = [true, true, true];
+    for (reselect, prio, primary, expected) in [
+        (Always, [0, 0, 0], None, B),
+        (Always, [0, 0, 9], None, C),
+        (Always, [9, 0, 9], None, A),
+        (Always, [-1, -3, -1], None, A),
+        (Failure, [9, 0, 9], None, B),
+        (Better, [9, 0, 9], None, B),
+        (Always, [0, 0, 9], Some("a"), A),
+    ] {
+        let mut bench = Bench::new(|config| {
+            config.primary_reselect = reselect;
+            config.primary = primary.map(str::to_owned);
+            let names = ["a", "b", "c"].map(str::to_owned);
+            config.prio = names.into_iter().zip(prio).collect();
+        });
+        bench.links([false, true, false]);
+        bench.links(ups);
+        let case = (reselect, prio, primary);
+        assert_eq!(bench.active(), Some(expected), "{case:?}");
+        bench.links([expected != A, expected != B, expected != C]);
+        assert_ne!(bench.active(), Some(expected), "{case:?}");
     }
 }

@@ -286,6 +286,10 @@ impl Controller {
                     FdbEventKind::Aged => FdbOp::Aged,
                     FdbEventKind::Evicted => FdbOp::Evicted,
                     FdbEventKind::Flushed => FdbOp::Flushed,
+                    FdbEventKind::Reflected { by } => {
+                        self.note_loop(name, &event, by, now);
+                        continue;
+                    }
                 };
                 if watched {
                     let entry =
@@ -309,6 +313,42 @@ impl Controller {
         }
     }
 
+    /// An address that is pinned to one of our ports came in by a bond.
+    fn note_loop(
+        &mut self,
+        bridge: &str,
+        event: &vswitch_core::fdb::FdbEvent,
+        member: PortIndex,
+        now: Instant,
+    ) {
+        let Some(index) = self.view.bridges.get(bridge).map(|b| b.index) else {
+            return;
+        };
+        if !self.loops.note((index, member, event.vid), now) {
+            return;
+        }
+        let [member, port] =
+            [member, event.port].map(|port| self.port_name(port).unwrap_or("?").to_owned());
+        let (mac, vlan) = (event.mac, in_vlan(event.vid));
+        let message = format!(
+            "a frame from {mac}, which is {port}'s, came in by {member}{vlan}: a loop beyond the bond, or a switch \
+             that does not know of it, or a second station with that address"
+        );
+        let detail = serde_json::json!({
+            "mac": mac.to_string(), "vlan": event.vid.map_or(0, Vid::get), "member": member, "port": port,
+        });
+        self.note_with(
+            now,
+            Note {
+                kind: "loop-alarm",
+                object: &path(&["bridge", bridge]),
+                severity: Severity::Warning,
+                message,
+                detail: Some(detail),
+            },
+        );
+    }
+
     fn note_move(
         &mut self,
         bridge: &str,
@@ -325,7 +365,7 @@ impl Controller {
             return;
         };
         let [from, to] = [from, to].map(|port| self.port_name(port).unwrap_or("?").to_owned());
-        let vlan = vid.map_or_else(String::new, |vid| format!(" in VLAN {vid}"));
+        let vlan = in_vlan(vid);
         let message = format!(
             "{mac}{vlan} moved {moves} times in 10 s, between {from} and {to}: a loop, or two stations with one address"
         );
@@ -354,6 +394,10 @@ pub(super) const fn fdb_kind(kind: EntryKind) -> FdbKind {
         EntryKind::Static => FdbKind::Static,
         EntryKind::Local => FdbKind::Local,
     }
+}
+
+fn in_vlan(vid: Option<Vid>) -> String {
+    vid.map_or_else(String::new, |vid| format!(" in VLAN {vid}"))
 }
 
 const fn is_active(state: PortState) -> bool {

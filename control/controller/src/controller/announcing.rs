@@ -5,16 +5,19 @@
 //! on the bridge that is not behind the bond is announced, in its VLAN, by the member that its frames would
 //! leave by: those first that were seen last, at most [`BURST`] frames every [`PACE`], the whole round
 //! `num_grat_arp` times.
+//!
+//! In the modes that have an `lp_interval` the switch is reminded of every station in that interval, at the
+//! same pace: one that only listens is not forgotten.
 
 use super::Controller;
 use crate::announcement::Station;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
-use vswitch_api::config::BondConfig;
+use vswitch_api::config::{BondConfig, BondMode};
 use vswitch_base::flow::FlowView;
 use vswitch_base::{Duration, Instant, MacAddr, PortIndex, Tag, Tci, Tpid};
 use vswitch_core::bond::{RoundRobin, Station as Sender};
-use vswitch_core::fdb::EntryKind;
+use vswitch_core::fdb::{EntryKind, FdbKey};
 use vswitch_core::snapshot::PortState;
 
 /// Stations announced at a time.
@@ -35,6 +38,20 @@ pub(super) struct Round {
     more: u32,
     next: Instant,
     turns: RoundRobin,
+    /// The switch beyond is only reminded.
+    reminds: bool,
+}
+
+impl Round {
+    fn new(more: u32, next: Instant, reminds: bool) -> Self {
+        Self {
+            waiting: VecDeque::new(),
+            more,
+            next,
+            turns: RoundRobin::new(1, 0),
+            reminds,
+        }
+    }
 }
 
 impl Controller {
@@ -44,13 +61,21 @@ impl Controller {
         let Some(rounds) = config.map(|config| config.num_grat_arp).filter(|n| *n > 0) else {
             return;
         };
-        let round = Round {
-            waiting: VecDeque::new(),
-            more: rounds,
-            next: now,
-            turns: RoundRobin::new(1, 0),
-        };
+        let round = Round::new(rounds, now, false);
         self.announcing.insert(bond.to_owned(), round);
+    }
+
+    /// Bonds that have nothing to say and a switch to remind say so in their interval.
+    pub(super) fn keep_reminding(&mut self, now: Instant) {
+        for (name, bond) in &self.bonds {
+            let config = &bond.wanted().config;
+            let reminds = matches!(config.mode, BondMode::BalanceTlb | BondMode::BalanceAlb);
+            if reminds && bond.carries() && !self.announcing.contains_key(name) {
+                let next = now + Duration::from_secs(config.lp_interval.into());
+                self.announcing
+                    .insert(name.clone(), Round::new(1, next, true));
+            }
+        }
     }
 
     /// When [`Self::announce`] has something to do.
@@ -74,6 +99,7 @@ impl Controller {
                 self.announcing.insert(name, round);
             }
         }
+        self.keep_reminding(now);
     }
 
     /// One burst of a bond's round; whether there is more to say.
@@ -85,8 +111,15 @@ impl Controller {
         let burst = round.waiting.len().min(BURST);
         let burst: Vec<Station> = round.waiting.drain(..burst).collect();
         let mut frames: BTreeMap<PortIndex, Vec<Box<[u8]>>> = BTreeMap::new();
+        let bridge = self.view.ports.get(bond);
+        let bridge = bridge.and_then(|port| self.view.bridges.get(&port.bridge));
         for station in &burst {
-            self.compose(bond, station, &mut round.turns, &mut frames);
+            if let Some(bridge) = bridge {
+                // What comes back of this is no word of the station from out there.
+                let key = FdbKey::new(station.vid, station.mac.word());
+                bridge.spec.fdb.note_announced(key, now.as_secs_u32());
+            }
+            self.compose(bond, station, round, &mut frames);
         }
         for (index, frames) in frames {
             self.send_by(index, frames);
@@ -106,7 +139,7 @@ impl Controller {
         &self,
         bond: &str,
         station: &Station,
-        turns: &mut RoundRobin,
+        round: &mut Round,
         frames: &mut BTreeMap<PortIndex, Vec<Box<[u8]>>>,
     ) {
         let (Some(port), Some(state)) = (self.view.ports.get(bond), self.bonds.get(bond)) else {
@@ -122,10 +155,15 @@ impl Controller {
             vid: tagged,
             mac: station.mac.word(),
         };
-        for said in station.announcements() {
+        let all = if round.reminds {
+            vec![station.reminder()]
+        } else {
+            station.announcements()
+        };
+        for said in all {
             let flow = || FlowView::leaving(&said.addresses, tag, &said.rest);
             let send = |member| frames.entry(member).or_default().push(said.frame(tagged));
-            state.transmit().each(sender, flow, turns, send);
+            state.transmit().each(sender, flow, &mut round.turns, send);
         }
     }
 

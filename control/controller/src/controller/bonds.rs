@@ -12,18 +12,22 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use vswitch_api::text::path;
 use vswitch_api::types::Severity;
-use vswitch_base::{EtherView, Instant, PortIndex};
+use vswitch_base::{Duration, EtherView, Instant, PortIndex};
 use vswitch_core::bond::{Admits, Transmit};
 use vswitch_core::watch::Watched;
 
 /// What the passes know of a member: what it lets in and shows.
 type Part = (Option<Admits>, Option<Watched>);
 
-/// What the passes know of a bond: how it sends, and its members.
-fn part_of(bond: &Bond) -> (Transmit, Vec<Part>) {
+/// What the passes know of a bond: how it sends, whether that may come back, and its members.
+fn part_of(bond: &Bond) -> (Transmit, bool, Vec<Part>) {
     let members = bond.members().iter();
     let part = members.map(|m| (bond.admits(m.index), bond.watched(m.index)));
-    (bond.transmit().clone(), part.collect())
+    (bond.transmit().clone(), bond.reflects(), part.collect())
+}
+
+fn miimon(bond: &Bond) -> u32 {
+    bond.wanted().config.miimon()
 }
 
 impl Controller {
@@ -92,6 +96,23 @@ impl Controller {
         changed
     }
 
+    /// How long from one look at the members' carriers to the next: the shortest `miimon`; `None`: none is.
+    #[must_use]
+    pub fn link_poll(&self) -> Option<Duration> {
+        let shortest = self.bonds.values().map(miimon).filter(|ms| *ms > 0).min();
+        shortest.map(|ms| Duration::from_millis(ms.into()))
+    }
+
+    /// The kernel's numbers of the devices that are members of bonds with a `miimon`, in our namespace.
+    #[must_use]
+    pub fn bonded_devices(&self) -> Vec<u32> {
+        let polled = self.bonds.values().filter(|bond| miimon(bond) > 0);
+        let members = polled.flat_map(Bond::members);
+        let open = members.filter_map(|member| self.actual.ports.get(&member.name));
+        let ours = open.filter(|port| port.spec.netns().is_none());
+        ours.filter_map(|port| port.facts.ifindex).collect()
+    }
+
     fn link_seen(&self, member: &Member, counted: bool) -> LinkSeen {
         let wanted = self.view.ports.get(&member.name);
         let open = self.actual.ports.get(&member.name).filter(|open| {
@@ -150,8 +171,14 @@ impl Controller {
             return false;
         };
         let has = |bond: &&mut Bond| bond.members().iter().any(|m| m.index == index);
-        let bond = self.bonds.values_mut().find(has);
-        bond.is_some_and(|bond| bond.hear(index, view.after_header(), now))
+        let Some(bond) = self.bonds.values_mut().find(has) else {
+            return false;
+        };
+        let before = part_of(bond);
+        let heard = bond.hear(index, view.after_header(), now);
+        // A PDU alone can open a member, or close it.
+        self.publish_due |= part_of(bond) != before;
+        heard
     }
 
     /// Ports are about to be taken out: their partners hear of it while they can.

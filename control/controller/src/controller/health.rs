@@ -151,6 +151,13 @@ impl Controller {
                 let message = format!("{mac} in VLAN {vlan} jumps between ports of {name}");
                 problems.push(self.problem("mac-flap", &object, Severity::Warning, message, now));
             }
+            let loops = self.loops.lately(now);
+            for (_, member, vid) in loops.filter(|(at, ..)| *at == bridge.index) {
+                let member = self.port_name(*member).unwrap_or("?");
+                let vlan = vid.map_or(0, Vid::get);
+                let message = format!("frames of {name} come back by {member} in VLAN {vlan}");
+                problems.push(self.problem("loop-alarm", &object, Severity::Warning, message, now));
+            }
         }
         problems
     }

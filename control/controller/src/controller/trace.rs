@@ -167,6 +167,12 @@ impl Controller {
                     self.port_name(from).unwrap_or("?")
                 )
             }
+            Learned::Held { by } => {
+                format!(
+                    "behind {}, and stays there: no word from it that it moved",
+                    self.port_name(by).unwrap_or("?")
+                )
+            }
             Learned::Pinned => "configured behind another port: stays there".to_owned(),
             Learned::OwnAddress => "the switch's own address: not learned".to_owned(),
             Learned::PortLimit => "not learned: the port has mac_limit addresses".to_owned(),

@@ -59,22 +59,50 @@ impl Buckets {
     /// new table.
     #[must_use]
     pub fn update(old: &Self, members: &[PortIndex]) -> Self {
-        let members = distinct(members);
+        let equal: ArrayVec<(PortIndex, u32), BUCKETS_MAX> = distinct(members)
+            .into_iter()
+            .map(|member| (member, 1))
+            .collect();
+        Self::update_weighted(old, &equal)
+    }
+
+    /// As [`Self::update`] for members, each named once, whose parts are as their weights: no member is a
+    /// whole bucket away from its part, and no bucket moves that need not. A weight of 0 counts as 1.
+    #[must_use]
+    pub fn update_weighted(old: &Self, weighted: &[(PortIndex, u32)]) -> Self {
+        let members: ArrayVec<PortIndex, BUCKETS_MAX> = weighted
+            .iter()
+            .take(BUCKETS_MAX)
+            .map(|(member, _)| *member)
+            .collect();
         if members.is_empty() || members.len() > old.owners.len() {
             return Self::new(&members);
         }
-        let (share, spare) = (
-            old.owners.len() / members.len(),
-            old.owners.len() % members.len(),
-        );
+        let weight = |(_, weight): &(PortIndex, u32)| u64::from(*weight).max(1);
+        let all: u64 = weighted.iter().take(BUCKETS_MAX).map(weight).sum();
+        let total = old.owners.len() as u64;
+        let part = |weighted: &(PortIndex, u32)| {
+            (
+                total * weight(weighted) / all,
+                total * weight(weighted) % all,
+            )
+        };
         let has = |member: PortIndex| old.owners.iter().filter(|o| **o == member).count();
-        // Those who have most keep the buckets that do not divide evenly.
-        let mut wanted: ArrayVec<(PortIndex, usize), BUCKETS_MAX> =
-            members.iter().map(|m| (*m, has(*m))).collect();
-        wanted.sort_by_key(|(_, has)| core::cmp::Reverse(*has));
-        for (rank, (_, wants)) in wanted.iter_mut().enumerate() {
-            *wants = share + usize::from(rank < spare);
-        }
+        // The buckets that do not divide go to those whose part is cut most, of equals to those who have most.
+        let mut parts: ArrayVec<(PortIndex, (u64, u64)), BUCKETS_MAX> = weighted
+            .iter()
+            .take(BUCKETS_MAX)
+            .map(|w| (w.0, part(w)))
+            .collect();
+        parts.sort_by_key(|(member, (_, rest))| core::cmp::Reverse((*rest, has(*member))));
+        let spare = total - parts.iter().map(|(_, (whole, _))| *whole).sum::<u64>();
+        let mut wanted: ArrayVec<(PortIndex, usize), BUCKETS_MAX> = (0..)
+            .zip(&parts)
+            .map(|(rank, (member, (whole, _)))| {
+                let wants = *whole + u64::from(rank < spare);
+                (*member, usize::try_from(wants).unwrap_or(0))
+            })
+            .collect();
         let mut owners: ArrayVec<Option<PortIndex>, BUCKETS_MAX> =
             old.owners.iter().map(|o| Some(*o)).collect();
         for owner in &mut owners {
@@ -235,6 +263,28 @@ mod tests {
 
     proptest! {
         #![proptest_config(ProptestConfig { cases: 128, failure_persistence: None, ..ProptestConfig::default() })]
+
+        /// nobody is a whole bucket away from its part, and with equal weights it is the plain update.
+        #[test]
+        fn parts_are_as_the_weights(
+            weights in proptest::collection::vec(0..200_000u32, 1..12),
+            before in 1..12u16,
+        ) {
+            let old = Buckets::new(&ports(0..before));
+            let weighted: Vec<_> = (5..).map(PortIndex).zip(weights.iter().copied()).collect();
+            let table = Buckets::update_weighted(&old, &weighted);
+            let members: Vec<PortIndex> = weighted.iter().map(|(m, _)| *m).collect();
+            let all: u64 = weights.iter().map(|w| u64::from(*w).max(1)).sum();
+            for (has, weight) in counts(&table, &members).into_iter().zip(&weights) {
+                let part = table.count() as u64 * u64::from(*weight).max(1) / all;
+                prop_assert!((part..=part + 1).contains(&(has as u64)), "{has} for {part}");
+            }
+            let equal: Vec<_> = members.iter().map(|m| (*m, 10_000)).collect();
+            prop_assert_eq!(
+                Buckets::update_weighted(&old, &equal),
+                Buckets::update(&old, &members)
+            );
+        }
 
         /// N-10: whatever came before, one member more or less moves at most its share.
         #[test]

@@ -1,5 +1,7 @@
 //! What the table tells the control side: its changes, and its numbers.
 
+use super::{Fdb, FdbKey, Hit};
+use crate::sync::{AtomicU64, Ordering};
 use vswitch_base::{MacAddr, PortIndex, Vid};
 
 /// A change of the table, for those who watch it.
@@ -31,6 +33,12 @@ pub enum FdbEventKind {
     Evicted,
     /// Forgotten with its port or by command.
     Flushed,
+    /// Pinned, and a frame from it came in by a bond all the same: a loop. No change; told at most once a
+    /// second.
+    Reflected {
+        /// The member of the bond.
+        by: PortIndex,
+    },
 }
 
 /// Numbers since the table was made.
@@ -50,4 +58,54 @@ pub struct FdbStats {
     pub busy: u64,
     /// Changes that found the event queue full.
     pub events_lost: u64,
+}
+
+impl Fdb {
+    /// The oldest change that nobody has taken yet.
+    pub fn take_event(&self) -> Option<FdbEvent> {
+        self.events.pop()
+    }
+
+    /// Numbers so far.
+    #[must_use]
+    pub fn stats(&self) -> FdbStats {
+        let read = |c: &AtomicU64| c.load(Ordering::Relaxed);
+        FdbStats {
+            entries: self.counts.entries.load(Ordering::Relaxed),
+            learned: read(&self.counts.learned),
+            moved: read(&self.counts.moved),
+            evicted: read(&self.counts.evicted),
+            aged: read(&self.counts.aged),
+            busy: read(&self.writer.busy),
+            events_lost: read(&self.counts.events_lost),
+        }
+    }
+
+    /// Learned addresses of each port that has any, stale ones included.
+    #[must_use]
+    pub fn counts_by_port(&self) -> Vec<(PortIndex, u32)> {
+        self.lock().counts().collect()
+    }
+
+    /// Tells that a frame from a pinned address came in by a member of a bond; more of them in the same
+    /// second are not told.
+    #[cold]
+    pub fn note_reflected(&self, hit: Hit, key: FdbKey, by: PortIndex, now_s: u32) {
+        let now = now_s.saturating_add(1);
+        if self.counts.reflected_s.swap(now, Ordering::Relaxed) != now {
+            self.tell(FdbEventKind::Reflected { by }, key, hit.port);
+        }
+    }
+
+    pub(super) fn tell(&self, kind: FdbEventKind, key: FdbKey, port: PortIndex) {
+        let event = FdbEvent {
+            kind,
+            vid: key.vid(),
+            mac: key.mac(),
+            port,
+        };
+        if self.events.push(event).is_err() {
+            self.counts.events_lost.fetch_add(1, Ordering::Relaxed);
+        }
+    }
 }

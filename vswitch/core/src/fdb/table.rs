@@ -167,6 +167,9 @@ impl Stamps {
 pub(super) struct Table {
     buckets: Box<[Bucket]>,
     stamps: Box<[Stamps]>,
+    /// By slot, the second after the one of the last announcement; 0 for never. Apart from the stamps, which
+    /// every frame needs.
+    announced: Box<[AtomicU32]>,
     mask: usize,
     seed: u64,
     /// Odd.
@@ -174,7 +177,8 @@ pub(super) struct Table {
 }
 
 impl Table {
-    pub(super) const SLOT_BYTES: usize = size_of::<Slot>() + size_of::<Stamps>();
+    pub(super) const SLOT_BYTES: usize =
+        size_of::<Slot>() + size_of::<Stamps>() + size_of::<AtomicU32>();
 
     /// Twice as many slots as addresses, rounded up: with two buckets to choose from and one step of
     /// displacement an insertion then practically always finds room.
@@ -186,6 +190,9 @@ impl Table {
             buckets: (0..buckets).map(|_| Bucket::default()).collect(),
             stamps: (0..buckets * SLOTS_PER_BUCKET)
                 .map(|_| Stamps::default())
+                .collect(),
+            announced: (0..buckets * SLOTS_PER_BUCKET)
+                .map(|_| AtomicU32::default())
                 .collect(),
             mask: buckets - 1,
             seed,
@@ -221,6 +228,10 @@ impl Table {
     #[inline]
     pub(super) fn stamps(&self, slot: SlotIndex) -> &Stamps {
         &self.stamps[slot.index()]
+    }
+
+    pub(super) fn announced(&self, slot: SlotIndex) -> &AtomicU32 {
+        &self.announced[slot.index()]
     }
 
     /// Where `key` may be. Reads no memory of the table.
@@ -300,6 +311,7 @@ impl Table {
         let slot = self.slot(at);
         let reuse =
             (slot.key.load(Ordering::Relaxed) >> REUSE_SHIFT).wrapping_add(1) << REUSE_SHIFT;
+        self.announced(at).store(0, Ordering::Relaxed);
         slot.value.store(value.0 | reuse, Ordering::Release);
         slot.key.store(key.0 | reuse, Ordering::Release);
     }
@@ -308,6 +320,7 @@ impl Table {
     pub(super) fn set_value(&self, at: SlotIndex, value: Value) {
         let slot = self.slot(at);
         let reuse = slot.key.load(Ordering::Relaxed) & !KEY_MASK;
+        self.announced(at).store(0, Ordering::Relaxed);
         slot.value.store(value.0 | reuse, Ordering::Release);
     }
 
@@ -323,7 +336,9 @@ impl Table {
         let (seen, used) = self.stamps(from).read();
         self.stamps(to).reset(seen);
         self.stamps(to).note_use(used);
+        let announced = self.announced(from).load(Ordering::Relaxed);
         self.fill(to, key, value);
+        self.announced(to).store(announced, Ordering::Relaxed);
     }
 
     /// An empty slot for `key`: in its first bucket where there is one, so that a look-up seldom

@@ -24,6 +24,12 @@ choice! {
         Broadcast = "broadcast",
         /// By hash, among the members that LACP agreed on with the switch beyond.
         Lacp = "802.3ad",
+        /// Each station by one member, the members' parts as their speeds; the switch beyond need know nothing.
+        BalanceTlb = "balance-tlb",
+        /// As `balance-tlb`; of what the kernel adds, nothing concerns stations behind a bridge.
+        BalanceAlb = "balance-alb",
+        /// Each station by one member, in equal parts: Open vSwitch's mode, without a number.
+        BalanceSlb = "balance-slb",
     }
 }
 
@@ -197,7 +203,7 @@ macro_rules! numbered {
 }
 
 numbered! {
-    mode: BondMode, 5;
+    mode: BondMode, 7;
     hash_policy: HashPolicy, 6;
     primary_reselect: PrimaryReselect, 3;
     lacp_rate: LacpRate, 2;

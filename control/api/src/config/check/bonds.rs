@@ -40,11 +40,16 @@ pub(super) fn bond(config: &Config, name: &str, bond: &BondConfig, found: &mut F
     found.range(&at("peer_notif_delay"), bond.peer_notif_delay, 0, longest);
     if let Some(primary) = &bond.primary {
         let known: Vec<&str> = bond.members.iter().map(String::as_str).collect();
-        if bond.mode != BondMode::ActiveBackup {
+        let prefers = [
+            BondMode::ActiveBackup,
+            BondMode::BalanceTlb,
+            BondMode::BalanceAlb,
+        ];
+        if !prefers.contains(&bond.mode) {
             found.add(
                 &at("primary"),
                 format!("mode {} prefers no member", bond.mode),
-                "\"primary\" is for mode = \"active-backup\"",
+                "\"primary\" is for active-backup, balance-tlb and balance-alb",
             );
         } else if !bond.members.contains(primary) {
             found.add(
@@ -56,6 +61,8 @@ pub(super) fn bond(config: &Config, name: &str, bond: &BondConfig, found: &mut F
     }
     lacp(name, bond, found);
     monitor::monitor(config, name, bond, found);
+    by_member(name, bond, found);
+    found.range(&at("lp_interval"), bond.lp_interval, 1, INT_MAX);
     if config.port_of(name).is_some() && config.bridge_of(name).is_none() {
         let table = config.port.contains_key(name);
         // A table's own check says so as well.
@@ -98,16 +105,26 @@ fn lacp(name: &str, bond: &BondConfig, found: &mut Found) {
         }
     }
     for (member, prio) in &bond.actor_port_prio {
-        let at = ["bond", name, "actor_port_prio", member];
-        if bond.members.contains(member) {
-            found.range(&at, *prio, 1, most);
-        } else {
-            let known: Vec<&str> = bond.members.iter().map(String::as_str).collect();
-            found.add(
-                &at,
-                format!("\"{member}\" is no member of this bond"),
-                known_hint(member, "member", &known),
-            );
+        found.range(&["bond", name, "actor_port_prio", member], *prio, 1, most);
+    }
+}
+
+/// Tables by member name no others.
+fn by_member(name: &str, bond: &BondConfig, found: &mut Found) {
+    let tables = [
+        ("actor_port_prio", bond.actor_port_prio.keys().collect()),
+        ("prio", bond.prio.keys().collect::<Vec<_>>()),
+    ];
+    let known: Vec<&str> = bond.members.iter().map(String::as_str).collect();
+    for (key, named) in tables {
+        for member in named {
+            if !bond.members.contains(member) {
+                found.add(
+                    &["bond", name, key, member],
+                    format!("\"{member}\" is no member of this bond"),
+                    known_hint(member, "member", &known),
+                );
+            }
         }
     }
 }

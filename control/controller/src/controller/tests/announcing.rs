@@ -5,7 +5,8 @@ use crate::facts::{Link, LinkEvent};
 use crate::testing::{Rig, nic};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
-use vswitch_base::{Duration, MacAddr, PortIndex};
+use vswitch_base::{Duration, MacAddr, PortIndex, Vid};
+use vswitch_core::guard::ECHO_S;
 
 fn config(knobs: Value) -> Value {
     let mut bond = json!({ "mode": "active-backup", "members": ["eth0", "eth1"] });
@@ -176,4 +177,47 @@ fn in_every_mode_the_members_that_carry_say_it() {
         rig.pass(Duration::from_secs(1));
         assert_eq!(said(&mut rig), [], "{mode}: nobody lost anything");
     }
+}
+
+/// K-23: a switch is reminded of stations that only listen, in frames that it does not pass on.
+#[test]
+fn a_switch_is_reminded_in_the_modes_that_have_an_interval() {
+    let mut rig = rig(json!({ "mode": "balance-tlb", "lp_interval": 2 }));
+    rig.pass(Duration::from_secs(1));
+    learn(&rig, "vm1", 100, mac(1));
+    said(&mut rig);
+    rig.pass(Duration::from_secs(10));
+    let heard = said(&mut rig);
+    let of = |from| heard.iter().filter(move |(_, source, ..)| *source == from);
+    assert_eq!(of(mac(1)).count(), 5, "{heard:?}");
+    assert!(of(mac(1)).all(|(_, _, vlan, kind)| (*vlan, *kind) == (100, 0x9000)));
+    assert!(of(mac(1)).all(|(port, ..)| *port == of(mac(1)).next().expect("one").0));
+    // Another mode has none.
+    let mode = config(json!({ "mode": "balance-slb" }));
+    rig.call("io.vswitch.Switch.Apply", json!({ "config": mode }))
+        .expect("taken");
+    rig.pass(Duration::from_secs(3));
+    said(&mut rig);
+    rig.pass(Duration::from_secs(10));
+    assert_eq!(said(&mut rig), []);
+}
+
+/// Row 5 of features.md 3.7: what comes back of an announcement moves nobody.
+#[test]
+fn who_is_announced_is_marked_so() {
+    let mut rig = rig(json!({}));
+    learn(&rig, "vm1", 100, mac(1));
+    learn(&rig, "vm1", 100, mac(2));
+    rig.pass(Duration::from_secs(30));
+    let marked = |rig: &Rig, number: u16| {
+        let (_, bridge) = rig.snapshot.bridges().next().expect("a bridge");
+        let hit = bridge.fdb.find(Vid::new(100).ok(), mac(number));
+        let now_s = rig.now.as_secs_u32();
+        bridge
+            .fdb
+            .announced_within(hit.expect("known"), ECHO_S, now_s)
+    };
+    assert!(!marked(&rig, 1));
+    carrier(&mut rig, "eth0", false);
+    assert!([1, 2].iter().all(|number| marked(&rig, *number)));
 }

@@ -1,10 +1,12 @@
 //! Bonds under the controller: opened, published, failing over, changed while they carry, taken away.
 
+use super::{STATION, vid};
 use crate::facts::{Link, LinkEvent};
 use crate::testing::{Rig, nic};
 use serde_json::{Value, json};
 use vswitch_base::{Duration, PortIndex};
 use vswitch_core::bond::{Admits, Hashed, Transmit};
+use vswitch_core::fdb::FdbKey;
 use vswitch_core::snapshot::PortState;
 
 /// The uplink of br0 is bond0 of two NICs; a machine's port beside it.
@@ -198,4 +200,51 @@ fn a_bond_works_with_the_members_there_are() {
     assert_eq!(transmit(&rig), Transmit::One(eth0));
     let open: Vec<PortIndex> = rig.open.keys().copied().collect();
     assert_eq!(open.len(), 4);
+}
+
+/// N-02: the other side of a bond may give back what it was sent, and that a pinned address came back is told
+/// with member and VLAN, within a second, once a minute.
+#[test]
+fn a_pinned_address_that_comes_back_by_a_bond_is_an_alarm() {
+    let mut config = bonded();
+    config["bridge"]["br0"]["fdb"] = json!([
+        { "mac": STATION.to_string(), "vlan": 100, "port": "vm1" }
+    ]);
+    let mut rig = Rig::new(config, &[nic("eth0", 5), nic("eth1", 6)]);
+    let reflects = ["bond0", "vm1"].map(|name| {
+        let view = rig.snapshot.port(rig.index(name));
+        view.expect("published").flags.reflects
+    });
+    assert_eq!(reflects, [true, false]);
+    let reflect = |rig: &Rig| {
+        let (_, bridge) = rig.snapshot.bridges().next().expect("a bridge");
+        let vlan = Some(vid(100));
+        let hit = bridge.fdb.find(vlan, STATION).expect("pinned");
+        let key = FdbKey::new(vlan, STATION.word());
+        let now_s = rig.now.as_secs_u32();
+        bridge
+            .fdb
+            .note_reflected(hit, key, rig.index("eth1"), now_s);
+    };
+    for _ in 0..5 {
+        reflect(&rig);
+        rig.pass(Duration::from_secs(1));
+        assert_eq!(rig.events_of("loop-alarm").len(), 1);
+    }
+    let told = &rig.events_of("loop-alarm")[0];
+    assert_eq!(told.object, "bridge.br0");
+    let mac = STATION.to_string();
+    for part in [mac.as_str(), "vm1's", "came in by eth1 in VLAN 100"] {
+        assert!(told.message.contains(part), "{}", told.message);
+    }
+    let kinds = |rig: &mut Rig| -> Vec<String> {
+        let problems = rig.health().problems.into_iter();
+        problems.map(|problem| problem.kind).collect()
+    };
+    assert_eq!(kinds(&mut rig), ["loop-alarm"]);
+    rig.pass(Duration::from_secs(61));
+    assert_eq!(kinds(&mut rig), [""; 0]);
+    reflect(&rig);
+    rig.pass(Duration::from_secs(1));
+    assert_eq!(rig.events_of("loop-alarm").len(), 2);
 }

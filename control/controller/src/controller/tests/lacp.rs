@@ -91,6 +91,12 @@ impl Pair {
         self.exchange();
     }
 
+    /// Whether the passes guard the bond against what comes back.
+    fn reflects(&self) -> bool {
+        let view = self.rig.snapshot.port(self.index("bond0"));
+        view.expect("published").flags.reflects
+    }
+
     fn exchange(&mut self) {
         let now = self.rig.now;
         for (port, frame) in std::mem::take(&mut self.rig.wire) {
@@ -116,6 +122,18 @@ impl Pair {
             };
             self.rig.controller.handle_punt(&punt, now);
             self.rig.run();
+            self.assert_published();
+        }
+    }
+
+    /// The passes let in what LACP lets in, at every moment.
+    fn assert_published(&self) {
+        for bond in self.rig.controller.bonds.values() {
+            for member in bond.members() {
+                let view = self.rig.snapshot.port(member.index).expect("published");
+                let admits = bond.admits(member.index);
+                assert_eq!(Some(&view.admits), admits.as_ref(), "{member:?}");
+            }
         }
     }
 
@@ -168,6 +186,27 @@ fn members_carry_when_both_ends_agree() {
     );
 }
 
+/// A-04: without coupled control a member takes frames before it sends any, and the passes know: a Linux partner
+/// sends as soon as it hears that we are in sync, and says so 300 ms later.
+#[test]
+fn a_member_that_collects_and_does_not_distribute_lets_frames_in() {
+    let mut pair = Pair::new(json!({ "lacp_rate": "fast", "coupled_control": "off" }));
+    let eth0 = pair.index("eth0");
+    let mut seen = Vec::new();
+    for _ in 0..400 {
+        pair.talk(ms(10));
+        let view = pair.rig.snapshot.port(eth0).expect("published");
+        let takes = view.admits == Admits::Everything;
+        let part = (takes, pair.senders().contains(&eth0));
+        if seen.last() != Some(&part) {
+            seen.push(part);
+        }
+    }
+    let (first, last) = (seen.first(), seen.last());
+    assert_eq!((first, last), (Some(&(false, false)), Some(&(true, true))));
+    assert!(!seen.contains(&(false, true)), "{seen:?}");
+}
+
 /// W-07, P-03: a partner that falls silent is given up in three seconds at the fast rate; the other member
 /// takes over, and both carry again when it speaks again.
 #[test]
@@ -213,6 +252,7 @@ fn without_a_partner_one_member_works_unless_forbidden() {
     let alone = "carries frames without LACP: no partner is heard, in bond0";
     assert_eq!((reason.as_str(), pair.senders().is_empty()), (alone, false));
     assert_eq!(pair.reason("eth1"), "hears no LACP partner, in bond0");
+    assert!(pair.reflects(), "the other side knows of no bond");
     pair.apply(&config(json!({ "lacp_rate": "fast", "lacp_strict": "on" })));
     assert_eq!(pair.senders(), []);
     let why = "no member hears LACP from the other side, and lacp_strict or lacp_fallback_ab forbids to \
@@ -220,6 +260,16 @@ fn without_a_partner_one_member_works_unless_forbidden() {
     assert_eq!(pair.reason("bond0"), why);
     pair.apply(&config(json!({ "lacp_rate": "fast" })));
     assert!(!pair.senders().is_empty(), "and back");
+    // One that negotiates gives nothing back.
+    assert!(pair.reflects());
+    pair.silent.clear();
+    pair.talk(ms(40_000));
+    assert_eq!(
+        (pair.senders().is_empty(), pair.reflects()),
+        (false, false),
+        "{}",
+        pair.reason("eth0")
+    );
 }
 
 /// K-24: too few links are as none.
