@@ -40,6 +40,7 @@ use crate::effect::{AttachedState, Effect, EffectId, FoundState};
 use crate::events::{EventLog, Note};
 use crate::facts::{Facts, LinkEvent};
 use crate::flaps::Flaps;
+use crate::groups::Groups;
 use crate::loops::Loops;
 use crate::registry::Registry;
 use crate::wall::WallClock;
@@ -173,7 +174,9 @@ pub struct Controller {
     /// Those of `view`.
     bonds: BTreeMap<String, Bond>,
     /// What bonds have still to say of the stations on their bridges.
-    announcing: BTreeMap<String, announcing::Round>,
+    announcing: announcing::Rounds,
+    /// What stations reported of multicast groups, where a bond may have to say it again.
+    groups: Groups,
     status: BTreeMap<String, PortStatus>,
     found: BTreeMap<String, FoundState>,
 
@@ -244,7 +247,8 @@ impl Controller {
             actual: Actual::default(),
             leaving: BTreeSet::new(),
             bonds: BTreeMap::new(),
-            announcing: BTreeMap::new(),
+            announcing: announcing::Rounds::new(),
+            groups: Groups::default(),
             status: BTreeMap::new(),
             found: BTreeMap::new(),
             snapshot: Arc::default(),

@@ -4,7 +4,7 @@
 //! bridge (VLANs, floods, MTU), and `[port.MEMBER]` what a member is made of. Where there is no such table,
 //! a bond is a port with the defaults, on the bridge whose `uplink` it is, and a member is the network
 //! device of its name. Pure; any thread. Implements features.md A-00..A-07, K-01..K-13,
-//! K-16, K-17, K-19..K-24, K-26..K-33, K-35, K-36, K-38..K-40.
+//! K-16..K-24, K-26..K-33, K-35, K-36, K-38..K-40.
 
 pub mod targets;
 pub mod words;
@@ -97,6 +97,9 @@ pub struct BondConfig {
     pub num_grat_arp: u32,
     /// Milliseconds between two of these rounds: 0..=300,000; 0: as `miimon`.
     pub peer_notif_delay: u32,
+    /// How often, 200 ms apart, what stations on the bridge reported of multicast groups is said again after a
+    /// failover: 0..=255.
+    pub resend_igmp: u32,
     /// With fewer members that carry frames an `802.3ad` bond is down; 0 is as 1.
     pub min_links: u32,
     /// How often the partner is asked for LACPDUs.
@@ -160,6 +163,7 @@ impl Default for BondConfig {
             all_slaves_active: OnOff::OFF,
             num_grat_arp: 1,
             peer_notif_delay: 0,
+            resend_igmp: 1,
             min_links: 0,
             lacp_rate: LacpRate::default(),
             lacp_active: OnOff::ON,

@@ -86,7 +86,7 @@ impl Controller {
         self.send_slow(slow);
         self.send_probes(probes);
         self.announcing
-            .retain(|name, _| view.bonds.contains_key(name));
+            .retain(|(name, _), _| view.bonds.contains_key(name));
         for name in speaking {
             self.begin_announcing(name, now);
         }

@@ -28,6 +28,7 @@ impl Controller {
                 let what = "its link partner speaks spanning tree".to_owned();
                 self.heard(&name, what, now);
             }
+            PuntReason::Groups => self.hear_groups(punt, now),
             PuntReason::Probe => self.hear_neighbour(punt.port, &punt.bytes, now),
             PuntReason::SlowProtocol => {
                 if self.hear_slow(punt.port, &punt.bytes, now) {

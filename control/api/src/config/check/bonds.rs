@@ -36,6 +36,7 @@ pub(super) fn bond(config: &Config, name: &str, bond: &BondConfig, found: &mut F
     found.range(&at("updelay"), bond.updelay, 0, INT_MAX);
     found.range(&at("downdelay"), bond.downdelay, 0, INT_MAX);
     found.range(&at("num_grat_arp"), bond.num_grat_arp, 0, 255);
+    found.range(&at("resend_igmp"), bond.resend_igmp, 0, 255);
     let longest = 300_000;
     found.range(&at("peer_notif_delay"), bond.peer_notif_delay, 0, longest);
     if let Some(primary) = &bond.primary {

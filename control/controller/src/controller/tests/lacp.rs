@@ -116,6 +116,7 @@ impl Pair {
             bytes.try_extend_from_slice(&frame).expect("room");
             let punt = Punt {
                 port,
+                vid: None,
                 reason: PuntReason::SlowProtocol,
                 at: now,
                 bytes,
