@@ -4,7 +4,7 @@
 //! bridge (VLANs, floods, MTU), and `[port.MEMBER]` what a member is made of. Where there is no such table,
 //! a bond is a port with the defaults, on the bridge whose `uplink` it is, and a member is the network
 //! device of its name. Pure; any thread. Implements features.md A-00..A-07, K-01..K-13,
-//! K-16..K-24, K-26..K-33, K-35, K-36, K-38..K-40.
+//! K-15..K-24, K-26..K-33, K-35, K-36, K-38..K-40.
 
 pub mod targets;
 pub mod words;
@@ -17,8 +17,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use targets::{ArpTarget, NsTarget, Target};
 use words::{
-    AdSelect, ArpAllTargets, ArpValidate, BondMode, Goodbye, HashPolicy, KeyPolicy, LacpRate,
-    OnOff, PrimaryReselect,
+    AdSelect, ArpAllTargets, ArpValidate, BondMode, FailOverMac, Goodbye, HashPolicy, KeyPolicy,
+    LacpRate, OnOff, PrimaryReselect,
 };
 
 /// The most members of a bond.
@@ -37,6 +37,9 @@ pub struct BondConfig {
     /// The bond's own address: the system that LACP names. Without it, that of the first member that has one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mac: Option<Mac>,
+    /// Whose address an `active-backup` bond speaks from; it matters where the bond itself speaks.
+    #[serde(deserialize_with = "words::fail_over_mac")]
+    pub fail_over_mac: FailOverMac,
     /// What a frame's member depends on in `balance-xor` and `802.3ad`.
     #[serde(deserialize_with = "words::hash_policy")]
     pub xmit_hash_policy: HashPolicy,
@@ -142,6 +145,7 @@ impl Default for BondConfig {
             mode: BondMode::default(),
             members: Vec::new(),
             mac: None,
+            fail_over_mac: FailOverMac::default(),
             xmit_hash_policy: HashPolicy::default(),
             hash_seed: 0,
             packets_per_slave: 1,

@@ -386,3 +386,27 @@ fn priorities_decide_where_nobody_is_named() {
         assert_ne!(bench.active(), Some(expected), "{case:?}");
     }
 }
+
+/// K-15, K-40: the address that the bond speaks from.
+#[test]
+fn a_bond_speaks_from_its_address_or_from_that_of_its_active_member() {
+    use vswitch_api::config::{FailOverMac, Mac};
+    let own = [2, 0, 0, 0, 0, 9];
+    for (said, mac, first, then) in [
+        (FailOverMac::None, None, 1, 1),
+        (FailOverMac::Follow, None, 1, 1),
+        (FailOverMac::Active, None, 1, 2),
+        (FailOverMac::None, Some(Mac(own)), 9, 9),
+        (FailOverMac::Active, Some(Mac(own)), 1, 2),
+    ] {
+        let mut bench = Bench::new(|config| (config.fail_over_mac, config.mac) = (said, mac));
+        for (number, seen) in (1..).zip(&mut bench.seen) {
+            seen.mac = Some(MacAddr([2, 0, 0, 0, 0, number]));
+        }
+        bench.links([true, true, true]);
+        let last = |bench: &Bench| bench.bond.address().map(|mac| mac.0[5]);
+        assert_eq!(last(&bench), Some(first), "{said} {mac:?}");
+        bench.links([false, true, true]);
+        assert_eq!(last(&bench), Some(then), "{said} {mac:?}");
+    }
+}

@@ -5,6 +5,7 @@
 
 use super::monitor::{Asked, Monitor, Rules, Seen};
 use super::{Bond, Happened, Member};
+use vswitch_api::config::{BondMode, FailOverMac};
 use vswitch_base::{Instant, MacAddr, PortIndex};
 use vswitch_core::watch::{Neighbour, Watched};
 
@@ -16,9 +17,16 @@ impl Bond {
     }
 
     /// The address that the bond speaks from where the node has none: its own, or that of the member that had
-    /// one first.
+    /// one first; with `fail_over_mac = "active"` that of the member that is active.
     #[must_use]
     pub fn address(&self) -> Option<MacAddr> {
+        let config = &self.wanted.config;
+        let active = self.members.iter().find(|m| Some(m.index) == self.active);
+        let goes =
+            config.mode == BondMode::ActiveBackup && config.fail_over_mac == FailOverMac::Active;
+        if let Some(active) = active.filter(|_| goes) {
+            return active.seen.mac;
+        }
         let said = self.wanted.config.mac.map(|mac| MacAddr(mac.octets()));
         said.or(self.first_mac)
     }

@@ -3,6 +3,7 @@
 use super::addresses::fdb_kind;
 use super::streams::{PAGE, Row};
 use super::{Controller, RequestId};
+use crate::bond::Bond;
 use std::collections::BTreeMap;
 use vswitch_api::ApiError;
 use vswitch_api::config::Membership;
@@ -127,7 +128,8 @@ impl Controller {
         let mac = link
             .and_then(|l| l.mac)
             .or_else(|| facts.and_then(|f| f.mac))
-            .or(wanted.spec.device.mac);
+            .or(wanted.spec.device.mac)
+            .or_else(|| self.bonds.get(name).and_then(Bond::address));
         Port {
             name: name.to_owned(),
             bridge: Some(wanted.bridge.clone()),

@@ -66,6 +66,20 @@ choice! {
 }
 
 choice! {
+    /// Whose address an active-backup bond speaks from (`fail_over_mac`). Devices keep their own addresses in any
+    /// case, and stations behind the bridge theirs.
+    FailOverMac {
+        /// The bond's.
+        #[default]
+        None = "none",
+        /// That of the member that is active.
+        Active = "active",
+        /// The bond's, wherever it goes.
+        Follow = "follow",
+    }
+}
+
+choice! {
     /// How often the partner is asked for LACPDUs (`lacp_rate`).
     LacpRate {
         /// Every 30 seconds; it is given up after 90.
@@ -206,6 +220,7 @@ numbered! {
     mode: BondMode, 7;
     hash_policy: HashPolicy, 6;
     primary_reselect: PrimaryReselect, 3;
+    fail_over_mac: FailOverMac, 3;
     lacp_rate: LacpRate, 2;
     ad_select: AdSelect, 4;
     arp_validate: ArpValidate, 7;
