@@ -7,6 +7,7 @@ mod bonds;
 mod checksums;
 mod lab;
 mod lacp;
+mod live;
 mod monitors;
 mod node;
 mod offloads;

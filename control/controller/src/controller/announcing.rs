@@ -109,7 +109,9 @@ impl Controller {
             if reminds && bond.carries() {
                 let next = now + Duration::from_secs(config.lp_interval.into());
                 let key = (name.clone(), Topic::Reminder);
-                self.announcing.entry(key).or_insert(Round::new(1, next));
+                self.announcing
+                    .entry(key)
+                    .or_insert_with(|| Round::new(1, next));
             }
         }
     }
