@@ -5,6 +5,7 @@
 //! nothing and opens nothing.
 #![forbid(unsafe_code)]
 
+pub mod fuzz;
 pub mod hex;
 pub mod hostile;
 pub mod packets;

@@ -20,6 +20,7 @@ mod oracle;
 mod reconfigure;
 mod reflections;
 mod steps;
+mod strangers;
 mod two_bridges;
 mod uncut;
 mod vlan;

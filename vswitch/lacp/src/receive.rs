@@ -87,6 +87,8 @@ impl ReceiveState {
 pub struct Receive {
     state: ReceiveState,
     current_while: Timer,
+    /// In CURRENT: the timer is of the short timeout.
+    short: bool,
 }
 
 impl Receive {
@@ -105,6 +107,13 @@ impl Receive {
     /// One step; whether a state was entered. Takes the PDU when it made a difference; a PDU that
     /// stays has met a port that does not listen.
     pub fn run(&mut self, vars: &mut Variables, pdu: &mut Option<Lacpdu>, now: Instant) -> bool {
+        let short = vars.actor.state.contains(PortState::TIMEOUT);
+        if self.state == ReceiveState::Current && self.short && !short {
+            // The partner is told of the long timeout, and then sends nothing for longer than the short one:
+            // the standard lets the old timer run, which takes a good link out of service.
+            self.short = false;
+            self.current_while.set(now + LONG_TIMEOUT_TIME);
+        }
         let expired = self.current_while.poll_expiration(now);
         let Some(next) = self.state.next(vars, pdu.is_some(), expired) else {
             return false;
@@ -158,8 +167,8 @@ impl Receive {
                 if let Some(pdu) = pdu {
                     record_pdu(vars, pdu);
                 }
-                let short = vars.actor.state.contains(PortState::TIMEOUT);
-                let time = if short {
+                self.short = vars.actor.state.contains(PortState::TIMEOUT);
+                let time = if self.short {
                     SHORT_TIMEOUT_TIME
                 } else {
                     LONG_TIMEOUT_TIME

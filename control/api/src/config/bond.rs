@@ -3,8 +3,8 @@
 //! A bond and its members are ports: `[port.NAME]` with `kind = "bond"` says how a bond sits on its
 //! bridge (VLANs, floods, MTU), and `[port.MEMBER]` what a member is made of. Where there is no such table,
 //! a bond is a port with the defaults, on the bridge whose `uplink` it is, and a member is the network
-//! device of its name. Pure; any thread. Implements features.md A-00..A-07, K-01..K-13, K-16..K-24, K-26..K-33,
-//! K-35, K-36, K-38..K-40.
+//! device of its name. Pure; any thread. Implements features.md A-00..A-07, K-01..K-13,
+//! K-16..K-24, K-26..K-33, K-35, K-36, K-38..K-40.
 
 pub mod targets;
 pub mod words;
@@ -60,15 +60,16 @@ pub struct BondConfig {
     /// Seconds after which the switch beyond is reminded of every station in `balance-tlb` and `balance-alb`:
     /// 1..=2,147,483,647.
     pub lp_interval: u32,
-    /// Milliseconds, 0..=2,147,483,647; without it 100, or 0 with an `arp_interval`: one of the two is 0. No link
-    /// is polled: its events act at once, and when the kernel lost events every link is read anew. What is
-    /// left of it is the time between rounds of announcements without a `peer_notif_delay`.
+    /// Milliseconds from one look at the members' carriers to the next, 0 for none: 0..=2,147,483,647; 100 where
+    /// nothing is said, also beside an `arp_interval`, with which it is not said. The kernel's events act at once
+    /// in any case. Of several bonds the shortest counts for all.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub miimon: Option<u32>,
     /// Accepted for the kernel's sake: the carrier that the kernel tells is always used.
     pub use_carrier: OnOff,
     /// Milliseconds between two probes of the targets, and how long they have to answer; 0: none is sent,
-    /// ..=2,147,483,647. Not in `802.3ad`.
+    /// ..=2,147,483,647. Not in `802.3ad` and modes where a station has
+    /// one member.
     pub arp_interval: u32,
     /// Whom ARP asks, 16 at most.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -146,9 +147,6 @@ impl Default for BondConfig {
             packets_per_slave: 1,
             primary: None,
             primary_reselect: PrimaryReselect::default(),
-            prio: BTreeMap::new(),
-            tlb_dynamic_lb: OnOff::ON,
-            lp_interval: 1,
             miimon: None,
             use_carrier: OnOff::ON,
             arp_interval: 0,
@@ -157,6 +155,9 @@ impl Default for BondConfig {
             arp_validate: ArpValidate::default(),
             arp_all_targets: ArpAllTargets::default(),
             arp_missed_max: 2,
+            prio: BTreeMap::new(),
+            tlb_dynamic_lb: OnOff::ON,
+            lp_interval: 1,
             updelay: 0,
             downdelay: 0,
             all_slaves_active: OnOff::OFF,
@@ -184,8 +185,7 @@ impl Default for BondConfig {
 impl BondConfig {
     /// `miimon` as it counts, milliseconds.
     pub fn miimon(&self) -> u32 {
-        self.miimon
-            .unwrap_or(if self.arp_interval == 0 { 100 } else { 0 })
+        self.miimon.unwrap_or(100)
     }
 
     /// Everybody who is asked, ARP's targets first.

@@ -49,8 +49,14 @@ impl Rules {
     /// Those of a configuration; `None`: nothing is monitored.
     #[must_use]
     pub fn of(config: &BondConfig) -> Option<Self> {
-        let some = config.arp_interval > 0 && config.mode != BondMode::Lacp;
-        some.then(|| Self {
+        let probes = matches!(
+            config.mode,
+            BondMode::ActiveBackup
+                | BondMode::BalanceRr
+                | BondMode::BalanceXor
+                | BondMode::Broadcast
+        );
+        (probes && config.arp_interval > 0).then(|| Self {
             interval: Duration::from_millis(config.arp_interval.into()),
             missed_max: config.arp_missed_max,
             validate: config.arp_validate,

@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use vswitch_api::text::path;
 use vswitch_api::types::Severity;
-use vswitch_base::{EtherView, Instant, PortIndex};
+use vswitch_base::{Duration, EtherView, Instant, PortIndex};
 use vswitch_core::bond::{Admits, Transmit};
 use vswitch_core::watch::Watched;
 
@@ -24,6 +24,10 @@ fn part_of(bond: &Bond) -> (Transmit, bool, Vec<Part>) {
     let members = bond.members().iter();
     let part = members.map(|m| (bond.admits(m.index), bond.watched(m.index)));
     (bond.transmit().clone(), bond.reflects(), part.collect())
+}
+
+fn miimon(bond: &Bond) -> u32 {
+    bond.wanted().config.miimon()
 }
 
 impl Controller {
@@ -92,16 +96,18 @@ impl Controller {
         changed
     }
 
-    /// Whether there is a bond.
+    /// How long from one look at the members' carriers to the next: the shortest `miimon`; `None`: none is.
     #[must_use]
-    pub fn has_bonds(&self) -> bool {
-        !self.bonds.is_empty()
+    pub fn link_poll(&self) -> Option<Duration> {
+        let shortest = self.bonds.values().map(miimon).filter(|ms| *ms > 0).min();
+        shortest.map(|ms| Duration::from_millis(ms.into()))
     }
 
-    /// The kernel's numbers of the devices that are members of bonds, in our namespace.
+    /// The kernel's numbers of the devices that are members of bonds with a `miimon`, in our namespace.
     #[must_use]
     pub fn bonded_devices(&self) -> Vec<u32> {
-        let members = self.bonds.values().flat_map(Bond::members);
+        let polled = self.bonds.values().filter(|bond| miimon(bond) > 0);
+        let members = polled.flat_map(Bond::members);
         let open = members.filter_map(|member| self.actual.ports.get(&member.name));
         let ours = open.filter(|port| port.spec.netns().is_none());
         ours.filter_map(|port| port.facts.ifindex).collect()

@@ -103,16 +103,24 @@ impl Buckets {
                 (*member, usize::try_from(wants).unwrap_or(0))
             })
             .collect();
-        let mut owners: ArrayVec<Option<PortIndex>, BUCKETS_MAX> =
-            old.owners.iter().map(|o| Some(*o)).collect();
-        for owner in &mut owners {
-            let quota = wanted
-                .iter_mut()
-                .find(|(m, wants)| Some(*m) == *owner && *wants > 0);
-            match quota {
-                Some((_, wants)) => *wants -= 1,
-                None => *owner = None,
-            }
+        // Who has too many gives up some all over its part: neighbouring numbers, as stations with consecutive
+        // addresses have, then go by different members, as they do in the kernel.
+        let mut kept: ArrayVec<(PortIndex, usize, usize), BUCKETS_MAX> = wanted
+            .iter()
+            .map(|(member, wants)| (*member, has(*member).max(*wants), 0))
+            .collect();
+        let mut owners: ArrayVec<Option<PortIndex>, BUCKETS_MAX> = ArrayVec::new();
+        for owner in &old.owners {
+            let quotas = wanted.iter().zip(&mut kept);
+            let found = quotas.into_iter().find(|((m, _), _)| m == owner);
+            owners.push(found.and_then(|((_, wants), (_, had, number))| {
+                let upto = |number: usize| (number * wants).div_ceil(*had);
+                *number += 1;
+                (upto(*number) > upto(*number - 1)).then_some(*owner)
+            }));
+        }
+        for (member, wants) in &mut wanted {
+            *wants -= owners.iter().filter(|o| **o == Some(*member)).count();
         }
         // What is free goes round among those who lack some, so that neighbours part.
         let mut next = 0;
@@ -259,6 +267,28 @@ mod tests {
                 .all(|m| m.from == PortIndex(2) && m.bucket % 3 == 1)
         );
         assert_even(&after, &two);
+    }
+
+    /// N-10: links come up one by one, and then too stations with consecutive addresses spread. A second
+    /// member makes the table the kernel's.
+    #[test]
+    fn members_that_come_one_by_one_share_neighbouring_numbers() {
+        let members = ports([1, 2, 3, 4]);
+        let mut table = Buckets::new(&members[..1]);
+        for n in 2..=4 {
+            table = Buckets::update(&table, &members[..n]);
+            assert_even(&table, &members[..n]);
+            if n == 2 {
+                assert_eq!(table, Buckets::new(&members[..2]));
+            }
+            for first in 0..=table.count() - 4 * n {
+                let near = &table.owners()[first..first + 4 * n];
+                for member in &members[..n] {
+                    let has = near.iter().filter(|o| *o == member).count();
+                    assert!((2..=6).contains(&has), "{has} of {near:?} at {first}");
+                }
+            }
+        }
     }
 
     proptest! {

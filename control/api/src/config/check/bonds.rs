@@ -61,9 +61,9 @@ pub(super) fn bond(config: &Config, name: &str, bond: &BondConfig, found: &mut F
         }
     }
     lacp(name, bond, found);
+    monitor::monitor(config, name, bond, found);
     by_member(name, bond, found);
     found.range(&at("lp_interval"), bond.lp_interval, 1, INT_MAX);
-    monitor::monitor(config, name, bond, found);
     if config.port_of(name).is_some() && config.bridge_of(name).is_none() {
         let table = config.port.contains_key(name);
         // A table's own check says so as well.

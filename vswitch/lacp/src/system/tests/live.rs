@@ -112,6 +112,29 @@ fn rate_activity_and_policy_change_without_a_gap() {
     assert!(pair.sides[0].verdict().is_up());
 }
 
+/// K-26: the partner is told that it may be silent, and is not taken for lost when it is.
+#[test]
+fn from_the_fast_rate_to_the_slow_one_without_a_gap() {
+    for after in [0, 250, 500, 750, 999] {
+        let fast = configs().map(|config| Config {
+            fast: true,
+            ..config
+        });
+        let mut pair = settled(fast, 2);
+        pair.run(after);
+        for side in 0..2 {
+            let now = pair.now;
+            pair.sides[side].set_config(configs()[side], now);
+            pair.run(100_000);
+            assert!(
+                pair.events.iter().flatten().next().is_none(),
+                "side {side}, {after} ms later: {:?}",
+                pair.events
+            );
+        }
+    }
+}
+
 /// P-02
 #[test]
 fn loss_one_way_closes_both_ends() {

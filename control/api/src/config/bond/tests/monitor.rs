@@ -28,7 +28,7 @@ fn a_monitor_is_written_as_the_kernel_has_it() {
         bond["ns_ip6_target"] = json!(["fd00::1 vlan 100"]);
         bond["use_carrier"] = json!(0);
     }));
-    assert_eq!(watched.miimon(), 0, "one of the two");
+    assert_eq!(watched.miimon(), 100, "carriers are looked at all the same");
     assert_eq!(watched.use_carrier, OnOff::OFF);
     let said: Vec<String> = watched.targets().iter().map(ToString::to_string).collect();
     assert_eq!(said, ["10.0.0.1", "10.0.0.1 vlan 100", "fd00::1 vlan 100"]);
@@ -149,6 +149,7 @@ fn what_is_wrong_with_a_monitor_is_told_with_its_place() {
             json!("802.3ad"),
             "bond.bond0.arp_interval: mode 802.3ad sends no probes",
         ),
+        ("mode", json!(5), "mode balance-tlb sends no probes"),
     ] {
         let told = errors(&monitored(|bond| bond[key] = value.clone()));
         assert!(told.contains(complaint), "{key} = {value}:\n{told}");

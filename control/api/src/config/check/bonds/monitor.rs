@@ -14,18 +14,25 @@ pub(super) fn monitor(config: &Config, name: &str, bond: &BondConfig, found: &mu
     found.range(&at("arp_missed_max"), bond.arp_missed_max, 1, 255);
     targets(config, name, bond, found);
     let some = bond.arp_interval > 0;
-    if some && bond.mode == BondMode::Lacp {
-        found.add(
-            &at("arp_interval"),
-            format!("mode {} sends no probes", bond.mode),
-            "LACP watches its links itself: leave arp_interval out, or use lacp_rate = \"fast\"",
-        );
+    let why = match bond.mode {
+        BondMode::Lacp => Some("LACP watches its links itself, best with lacp_rate = \"fast\""),
+        BondMode::BalanceTlb | BondMode::BalanceAlb | BondMode::BalanceSlb => Some(
+            "a station has one member there, and probes by all would move it from one to the next",
+        ),
+        BondMode::ActiveBackup
+        | BondMode::BalanceRr
+        | BondMode::BalanceXor
+        | BondMode::Broadcast => None,
+    };
+    if let Some(why) = why.filter(|_| some) {
+        let message = format!("mode {} sends no probes", bond.mode);
+        found.add(&at("arp_interval"), message, why);
     }
     if some && bond.miimon.is_some_and(|miimon| miimon > 0) {
         found.add(
             &at("miimon"),
             "a bond is watched by miimon or by arp_interval",
-            "leave miimon out: the loss of a link acts at once in any case",
+            "leave miimon out: carriers are looked at beside arp_interval as well",
         );
     }
     if some && bond.targets().is_empty() {
