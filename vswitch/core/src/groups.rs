@@ -109,7 +109,8 @@ mod tests {
         ] {
             assert_eq!(is_report(&rest), expected, "{rest:02x?}");
             for len in 0..rest.len() {
-                is_report(&rest[..len]);
+                // Cut short it is told or not, and never panics.
+                let _told = is_report(&rest[..len]);
             }
         }
     }
