@@ -3,6 +3,7 @@
 //!
 //! A doc comment names the rows of the feature map that a test proves.
 
+mod bonds;
 mod errors;
 mod frames;
 mod health;

@@ -92,6 +92,15 @@ fn prepare(daemon: &Daemon, first: &str) {
         "Switch.AddPort" => {
             daemon.ctl("port add vm3 --bridge br0 --kind mem");
         }
+        "Bond.SetActive" => {
+            let mut config = daemon.config()["config"].clone();
+            config["bond"]["bond0"] = json!({"mode": "active-backup", "members": ["up1", "up2"]});
+            config["port"]["bond0"] = json!({"kind": "bond", "bridge": "br0"});
+            for member in ["up1", "up2"] {
+                config["port"][member] = json!({"kind": "mem"});
+            }
+            daemon.call("Switch.Apply", json!({ "config": config }));
+        }
         "Switch.Watch" => {
             daemon.ctl("port down vm2");
         }

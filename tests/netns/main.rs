@@ -7,6 +7,8 @@ mod bonds;
 mod checksums;
 mod lab;
 mod lacp;
+mod live;
+mod monitors;
 mod node;
 mod offloads;
 mod ovs;

@@ -5,6 +5,9 @@ silent.py listen DEVICE COUNT SECONDS      says one frame from each station, lis
                                            how many heard anything in the last second, and the longest time, in
                                            milliseconds, in which a station heard nothing
 silent.py send DEVICE COUNT SECONDS PERIOD sends to each station once in PERIOD milliseconds
+silent.py join ADDRESS SECONDS             joins a group on the interface of that address, listens that long, then
+                                           prints as the first
+silent.py cast ADDRESS SECONDS PERIOD      sends to the group by that interface once in PERIOD milliseconds
 
 Stations are numbered; their addresses begin with 52:54:01.
 """
@@ -72,6 +75,37 @@ def send(device, count, seconds, period):
         rounds += 1
 
 
+GROUP = ("239.1.2.3", 9001)
+
+
+def join(ours, seconds):
+    link = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    link.bind(GROUP)
+    member = socket.inet_aton(GROUP[0]) + socket.inet_aton(ours)
+    link.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, member)
+    begun = time.monotonic()
+    last, longest = None, 0.0
+    while time.monotonic() < begun + seconds:
+        if not select.select([link], [], [], 0.1)[0]:
+            continue
+        link.recv(64)
+        now = time.monotonic()
+        longest = max(longest, now - (last or now))
+        last = now
+    end = begun + seconds
+    print(int(last is not None and last > end - 1), round(max(longest, end - (last or begun)) * 1000))
+
+
+def cast(ours, seconds, period):
+    link = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    link.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton(ours))
+    begun = time.monotonic()
+    while time.monotonic() < begun + seconds:
+        link.sendto(b"hello", GROUP)
+        time.sleep(period / 1000)
+
+
 if __name__ == "__main__":
-    role, device, *numbers = sys.argv[1:]
-    {"listen": listen, "send": send}[role](device, *map(int, numbers))
+    role, who, *numbers = sys.argv[1:]
+    roles = {"listen": listen, "send": send, "join": join, "cast": cast}
+    roles[role](who, *map(int, numbers))

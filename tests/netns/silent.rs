@@ -44,6 +44,20 @@ fn spawn(lab: &Lab, host: &str, words: &str) -> std::process::Child {
     command.spawn().expect("silent.py")
 }
 
+/// How many heard something to the end, and the longest silence in milliseconds.
+fn told(listening: std::process::Child) -> (u32, u32) {
+    let told = listening.wait_with_output().expect("its end").stdout;
+    let told = String::from_utf8_lossy(&told).into_owned();
+    let numbers: Vec<u32> = told
+        .split_whitespace()
+        .filter_map(|n| n.parse().ok())
+        .collect();
+    match numbers[..] {
+        [reached, longest] => (reached, longest),
+        _ => panic!("{told}"),
+    }
+}
+
 /// N-05, R-02: whoever only listens is reached again by the other member, a thousand of them, without having
 /// said a word.
 #[test]
@@ -65,19 +79,50 @@ fn a_thousand_silent_stations_are_reached_again_after_a_failover() {
     std::thread::sleep(Duration::from_millis(1_500));
     let mid = lab.ns("mid");
     run(&format!("ip -n {mid} link set s0 down"));
-    let told = listening.wait_with_output().expect("its end").stdout;
-    let told = String::from_utf8_lossy(&told).into_owned();
+    let (reached, longest) = told(listening);
     sending.wait_with_output().expect("its end");
-    let numbers: Vec<u32> = told
-        .split_whitespace()
-        .filter_map(|n| n.parse().ok())
-        .collect();
-    let [reached, longest] = numbers[..] else {
-        panic!("{told}");
-    };
     eprintln!(
         "{reached} stations reached again; the longest silence was {longest} ms, of which 50 ms are the sender's"
     );
     assert_eq!(reached, STATIONS, "after a silence of {longest} ms");
+    switch.assert_conserved();
+}
+
+/// N-06: the bridge beyond snoops and has a querier; what a station joined reaches it by the other member without
+/// waiting for the next query.
+#[test]
+fn a_group_is_joined_again_on_the_member_that_took_over() {
+    let mut lab = Lab::new();
+    links(&mut lab);
+    let lan = lab.ns("lan");
+    run(&format!(
+        "ip -n {lan} link set kbr type bridge mcast_snooping 1 mcast_querier 1"
+    ));
+    let switch = lab.switch(
+        "sw",
+        "[bridge.br0]\nuplink = \"bond0\"\n\
+         [bond.bond0]\nmode = \"active-backup\"\nmembers = [\"e0\", \"e1\"]\n\
+         [port.pa]\nbridge = \"br0\"\nkind = \"nic\"\n",
+    );
+    lab.address("a", "eth0", 1, 1500);
+    lab.address("b", "eth0", 2, 1500);
+    lab.wait_ping("a", "10.0.0.2");
+    // The bridge prunes groups once its querier has been there for a response time.
+    std::thread::sleep(Duration::from_secs(11));
+    let listening = spawn(&lab, "a", "join 10.0.0.1 8");
+    std::thread::sleep(Duration::from_millis(1_000));
+    let members = run(&format!("bridge -n {lan} mdb show"));
+    assert!(
+        members.contains("239.1.2.3") && members.contains("port p0"),
+        "{members}"
+    );
+    let sending = spawn(&lab, "b", "cast 10.0.0.2 8 20");
+    std::thread::sleep(Duration::from_millis(2_000));
+    run(&format!("ip -n {} link set s0 down", lab.ns("mid")));
+    let (reached, longest) = told(listening);
+    sending.wait_with_output().expect("its end");
+    let members = run(&format!("bridge -n {lan} mdb show"));
+    eprintln!("the longest silence was {longest} ms, of which 20 ms are the sender's");
+    assert_eq!(reached, 1, "after a silence of {longest} ms: {members}");
     switch.assert_conserved();
 }

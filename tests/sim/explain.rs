@@ -38,14 +38,15 @@ fn a_view(number: u16) -> impl Strategy<Value = PortView> {
         Just(BpduPolicy::Listen),
         Just(BpduPolicy::Forward),
     ];
-    let flags = (0..4u8, 0..3u8, 0..6u8, 0..5u8, any::<[bool; 2]>()).prop_map(
-        |(h, i, l, s, [listens, reflects])| PortFlags {
+    let flags = (0..4u8, 0..3u8, 0..6u8, 0..5u8, any::<[bool; 3]>()).prop_map(
+        |(h, i, l, s, [listens, reflects, tells_groups])| PortFlags {
             hairpin: h == 0,
             isolated: i == 0,
             learning: l != 0,
             host: s == 0,
             listens,
             reflects,
+            tells_groups,
         },
     );
     let vlans = prop::collection::vec((a_vid(), any::<bool>()), 0..4);

@@ -1,10 +1,10 @@
 //! Port flags beyond the egress test: learning, limits, what a port accepts, the host's port.
 
 use crate::{access, lan, trunk};
-use vswitch_base::{MacAddr, PortIndex};
+use vswitch_base::{EtherType, MacAddr, PortIndex};
 use vswitch_core::fdb::EntryKind;
 use vswitch_core::snapshot::{AcceptFrames, BpduPolicy};
-use vswitch_core::testing::{MemFrame, MemSwitch, dot1q, station, vid};
+use vswitch_core::testing::{MemFrame, MemSwitch, dot1q, frame, station, vid};
 use vswitch_core::verdict::{DropReason, PuntReason};
 use vswitch_tests::{broadcast, dropped, hear, plain, ports_reached, reserved, tagged};
 
@@ -201,4 +201,42 @@ fn punts_are_bounded() {
     switch.inject(2, plain(reserved(2), station(2)));
     assert_eq!(switch.totals(2).punts[PuntReason::SlowProtocol.index()], 1);
     assert_eq!(ports_reached(&mut switch, 1, broadcast(station(1))), [2]);
+}
+
+/// N-06: a report of group membership goes on its way and the control side has a copy, untagged, with its VLAN;
+/// of other ports, of other frames and of a flood it has none.
+#[test]
+fn reports_of_groups_are_overheard() {
+    let mut switch = lan(2);
+    switch.change(1, |port| port.flags.tells_groups = true);
+    let mut report = frame(
+        MacAddr([1, 0, 0x5e, 1, 2, 3]),
+        station(1),
+        &[],
+        EtherType::IPV4,
+        60,
+    );
+    (report[14], report[14 + 9], report[14 + 24]) = (0x46, 2, 0x16);
+    switch.inject(1, report.clone());
+    let punt = switch.outbox.punts.take().expect("a copy");
+    assert_eq!(punt.reason, PuntReason::Groups);
+    assert_eq!((punt.port, punt.vid), (PortIndex(1), Some(vid(10))));
+    assert_eq!(punt.bytes[..], report[..]);
+    assert_eq!(
+        ports_reached(&mut switch, 1, report.clone()),
+        [2],
+        "and on its way"
+    );
+    let totals = switch.totals(1);
+    assert_eq!((totals.overheard, totals.punted()), (2, 0));
+    let mut other = report.clone();
+    other[14 + 9] = 17;
+    for (port, frame) in [(2, report.clone()), (1, other)] {
+        switch.inject(port, frame);
+    }
+    assert_eq!(switch.totals(1).overheard, 2);
+    for _ in 0..200 {
+        switch.inject(1, report.clone());
+    }
+    assert_eq!(switch.totals(1).overheard, 64, "of a second");
 }

@@ -25,8 +25,10 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 pub use bond::BondConfig;
+pub use bond::targets::{ArpTarget, NsTarget, TARGETS_MAX, Target};
 pub use bond::words::{
-    AdSelect, BondMode, Goodbye, HashPolicy, KeyPolicy, LacpRate, OnOff, PrimaryReselect,
+    AdSelect, ArpAllTargets, ArpValidate, BondMode, Goodbye, HashPolicy, KeyPolicy, LacpRate,
+    OnOff, PrimaryReselect,
 };
 pub use check::{ConfigError, check, check_name};
 pub use edit::{edit, guard_protected};

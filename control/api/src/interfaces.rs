@@ -4,7 +4,7 @@
 //! released declaration, and a test refuses to lose or retype one. Constant data.
 
 /// Every interface with its text, in the order in which `GetInfo` lists them.
-pub const TEXTS: [(&str, &str); 6] = [
+pub const TEXTS: [(&str, &str); 7] = [
     (
         "org.varlink.service",
         include_str!("../interfaces/org.varlink.service.varlink"),
@@ -12,6 +12,10 @@ pub const TEXTS: [(&str, &str); 6] = [
     (
         "io.vswitch.Switch",
         include_str!("../interfaces/io.vswitch.Switch.varlink"),
+    ),
+    (
+        "io.vswitch.Bond",
+        include_str!("../interfaces/io.vswitch.Bond.varlink"),
     ),
     (
         "io.vswitch.Fdb",

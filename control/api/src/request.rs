@@ -150,6 +150,23 @@ methods! {
     /// Takes a port or host port out of VLANs.
     "io.vswitch.Switch.DelVlan" DelVlan Admin Once -> ChangeReply;
 
+    /// Bonds as they are.
+    "io.vswitch.Bond.List" BondList Monitor Once -> BondsReply;
+    /// A new bond.
+    "io.vswitch.Bond.Add" BondAdd Admin Once -> ChangeReply;
+    /// Changes options of a bond.
+    "io.vswitch.Bond.Set" BondSet Admin Once -> ChangeReply;
+    /// Takes a bond away.
+    "io.vswitch.Bond.Del" BondDel Admin Once -> ChangeReply;
+    /// Puts a port into a bond.
+    "io.vswitch.Bond.AddMember" BondAddMember Admin Once -> ChangeReply;
+    /// Takes a member out of a bond.
+    "io.vswitch.Bond.DelMember" BondDelMember Admin Once -> ChangeReply;
+    /// Makes a member the active one.
+    "io.vswitch.Bond.SetActive" BondSetActive Admin Once -> SetActiveReply;
+    /// Which member would send a frame.
+    "io.vswitch.Bond.Hash" BondHash Monitor Once -> HashReply;
+
     /// Known addresses.
     "io.vswitch.Fdb.List" FdbList Monitor Pages -> FdbPage;
     /// Configures an address.
@@ -216,6 +233,21 @@ impl Request {
             | Self::DelVlan(DelVlan {
                 expect_generation, ..
             })
+            | Self::BondAdd(BondAdd {
+                expect_generation, ..
+            })
+            | Self::BondSet(BondSet {
+                expect_generation, ..
+            })
+            | Self::BondDel(BondDel {
+                expect_generation, ..
+            })
+            | Self::BondAddMember(BondAddMember {
+                expect_generation, ..
+            })
+            | Self::BondDelMember(BondDelMember {
+                expect_generation, ..
+            })
             | Self::FdbAdd(FdbAdd {
                 expect_generation, ..
             })
@@ -238,6 +270,11 @@ impl Request {
             | Self::DelPort(DelPort { dry_run, .. })
             | Self::AddVlan(AddVlan { dry_run, .. })
             | Self::DelVlan(DelVlan { dry_run, .. })
+            | Self::BondAdd(BondAdd { dry_run, .. })
+            | Self::BondSet(BondSet { dry_run, .. })
+            | Self::BondDel(BondDel { dry_run, .. })
+            | Self::BondAddMember(BondAddMember { dry_run, .. })
+            | Self::BondDelMember(BondDelMember { dry_run, .. })
             | Self::FdbAdd(FdbAdd { dry_run, .. })
             | Self::FdbDel(FdbDel { dry_run, .. }) => *dry_run,
             _ => false,

@@ -6,6 +6,7 @@
 //! reads a newer daemon. Counters count from the start of the daemon, in frames and bytes;
 //! times are RFC 3339 strings in UTC. Plain data; any thread.
 
+mod bond;
 mod debug;
 mod fdb;
 mod state;
@@ -13,6 +14,10 @@ mod stats;
 
 use serde::{Deserialize, Serialize};
 
+pub use bond::{
+    Bond, BondFinding, BondMember, BondsReply, HashReply, LacpBond, LacpEnd, LacpMember,
+    SetActiveReply,
+};
 pub use debug::{
     CaptureDirection, CaptureReply, CapturedFrame, ClockReply, DaemonInfo, FramesReply,
     HistogramBucket, TraceCopy, TraceReply, TraceStep, WorkerInfo, WorkerPort,

@@ -11,11 +11,11 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use vswitch_base::{EtherType, MacAddr, Tag, Tci, Tpid, Vid};
 
-const ARP: EtherType = EtherType(0x0806);
+pub(crate) const ARP: EtherType = EtherType(0x0806);
 const RARP: EtherType = EtherType(0x8035);
 /// Configuration test protocol, which nobody answers that is not asked to (Ethernet 2.0, 8).
 const LOOPBACK: EtherType = EtherType(0x9000);
-const IPV6: EtherType = EtherType(0x86dd);
+pub(crate) const IPV6: EtherType = EtherType(0x86dd);
 /// 33-33-00-00-00-01, where IPv6 all nodes listen.
 const ALL_NODES: MacAddr = MacAddr([0x33, 0x33, 0, 0, 0, 1]);
 /// Without FCS and without a tag.
@@ -105,7 +105,8 @@ fn gratuitous(mac: MacAddr, ip: Ipv4Addr) -> Announcement {
     arp(ARP, 1, mac, ip, MacAddr::ZERO, ip)
 }
 
-fn arp(
+/// A packet of ARP or RARP to everybody.
+pub(crate) fn arp(
     kind: EtherType,
     operation: u8,
     sender: MacAddr,
@@ -140,7 +141,7 @@ fn advertisement(mac: MacAddr, ip: Ipv6Addr) -> Announcement {
 }
 
 /// The sum over pseudo-header and message (RFC 8200, 8.1); the message has an even length.
-fn icmpv6_checksum(src: Ipv6Addr, dst: Ipv6Addr, message: &[u8]) -> u16 {
+pub(crate) fn icmpv6_checksum(src: Ipv6Addr, dst: Ipv6Addr, message: &[u8]) -> u16 {
     let length = u32::try_from(message.len()).unwrap_or(0).to_be_bytes();
     let parts: [&[u8]; 5] = [
         &src.octets(),

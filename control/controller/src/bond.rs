@@ -17,9 +17,16 @@
 //! Pure: links, PDUs and time come in; [`Transmit`], [`Admits`], frames and a list of what happened go out.
 
 mod carriers;
+pub mod diagnosis;
+pub mod monitor;
 pub mod negotiation;
 pub mod shares;
+mod view;
+mod watching;
 
+pub use view::{BondState, NoChoice};
+
+use monitor::Monitor;
 use negotiation::Negotiation;
 use shares::Shares;
 use std::fmt;
@@ -82,6 +89,8 @@ pub struct LinkSeen {
     pub speed_mbps: Option<u32>,
     /// The device's address.
     pub mac: Option<MacAddr>,
+    /// Frames that came in by it so far, where its bond is monitored.
+    pub frames_in: u64,
 }
 
 impl LinkSeen {
@@ -99,18 +108,31 @@ pub struct Member {
     pub index: PortIndex,
     /// Its link.
     pub state: LinkState,
+    /// Since when its link is so; `None` before it was first looked at.
+    since: Option<Instant>,
+    /// How often its link was given up.
+    failures: u64,
     seen: LinkSeen,
     delay: Timer,
+    /// The monitor does not trust it.
+    silent: bool,
 }
 
 impl Member {
     /// Whether it may carry frames.
     #[must_use]
     pub const fn is_usable(&self) -> bool {
+        self.has_link() && !self.silent
+    }
+
+    const fn has_link(&self) -> bool {
         matches!(self.state, LinkState::Up | LinkState::Failing)
     }
 
     fn enter(&mut self, state: LinkState) {
+        // As the kernel counts: a link that came and was never trusted was not lost.
+        let lost = self.state == LinkState::Failing && state == LinkState::Down;
+        self.failures += u64::from(lost);
         self.state = state;
         self.delay.cancel();
     }
@@ -157,6 +179,13 @@ pub enum Happened {
         /// The state.
         state: LinkState,
     },
+    /// A member passes frames no more although its link is good, or does again.
+    Monitor {
+        /// Its name.
+        member: String,
+        /// Why it does not; `None`: it does.
+        silent: Option<String>,
+    },
     /// Another member is active; `None`: none is.
     Active {
         /// Its name.
@@ -179,6 +208,10 @@ pub struct Bond {
     wanted: WantedBond,
     members: Vec<Member>,
     active: Option<PortIndex>,
+    /// The member that an operator made active, until a link or the configuration changes.
+    by_hand: Option<PortIndex>,
+    /// The state that operators see, and since when.
+    standing: Option<(BondState, Instant)>,
     transmit: Transmit,
     /// The address of the member that had one first.
     first_mac: Option<MacAddr>,
@@ -186,6 +219,8 @@ pub struct Bond {
     negotiation: Option<Negotiation>,
     /// In the modes of which the other side knows nothing, who lets in what.
     shares: Shares,
+    /// Where there is an `arp_interval`.
+    monitor: Option<Monitor>,
     /// Who agreed on the members that carry.
     partner: Option<SystemId>,
     /// Stations are to be announced.
@@ -204,10 +239,13 @@ impl Bond {
             wanted: wanted.clone(),
             members: Vec::new(),
             active: None,
+            by_hand: None,
+            standing: None,
             transmit: Transmit::Nobody,
             first_mac: None,
             negotiation: None,
             shares: Shares::default(),
+            monitor: None,
             partner: None,
             moved: false,
             slow: Vec::new(),
@@ -227,8 +265,11 @@ impl Bond {
                     name: name.clone(),
                     index: *index,
                     state: LinkState::Down,
+                    since: None,
+                    failures: 0,
                     seen: LinkSeen::default(),
                     delay: Timer::default(),
+                    silent: false,
                 },
                 |at| before.swap_remove(at),
             )
@@ -237,6 +278,7 @@ impl Bond {
         let broadcast = wanted.config.mode == BondMode::Broadcast;
         self.copies = broadcast.then(|| self.copies.take().unwrap_or_default());
         self.wanted = wanted.clone();
+        self.by_hand = None;
     }
 
     /// What it is to be.
@@ -283,6 +325,7 @@ impl Bond {
         waiting
             .chain(lacp.and_then(Negotiation::poll_timeout))
             .chain(self.shares.poll_timeout())
+            .chain(self.monitor.as_ref().map(Monitor::poll_timeout))
             .min()
     }
 
@@ -334,16 +377,31 @@ impl Bond {
             while member.follow(up, down, now) {}
         }
         self.hurry();
+        let told = self.judge(now);
         self.negotiate(now);
-        let changed = self.members.iter().zip(states);
-        let mut happened: Vec<Happened> = changed
-            .filter(|(member, before)| member.state != *before)
-            .map(|(member, _)| Happened::Link {
-                member: member.name.clone(),
-                state: member.state,
-            })
-            .collect();
+        let changed = self.members.iter_mut().zip(states);
+        let mut happened = Vec::new();
+        for (member, before) in changed {
+            let other = member.state != before;
+            if other {
+                happened.push(Happened::Link {
+                    member: member.name.clone(),
+                    state: member.state,
+                });
+                self.by_hand = None;
+            }
+            if other || member.since.is_none() {
+                member.since = Some(now);
+            }
+        }
+        for event in told {
+            self.take_failure(&event);
+            happened.push(event);
+        }
         let active = self.choose();
+        if let Some(monitor) = &mut self.monitor {
+            monitor.settle(active, now);
+        }
         if active != self.active {
             let before = std::mem::replace(&mut self.active, active);
             if self.has_active() {
@@ -369,6 +427,7 @@ impl Bond {
         // Whose bucket moved has to be heard where it is now.
         self.moved |= self.shares.follow(was.as_ref(), is.as_ref(), now) && is.is_some();
         self.moved |= self.moves(&before, partner_before);
+        self.take_stand(now);
         happened
     }
 
@@ -428,11 +487,14 @@ impl Bond {
 
     /// The member that is to be active.
     fn choose(&self) -> Option<PortIndex> {
+        if self.by_hand.is_some() {
+            return self.by_hand;
+        }
         let usable = |member: &&Member| member.is_usable();
         let named = |name: &String| self.members.iter().find(|m| m.name == *name);
         let config = &self.wanted.config;
         let primary = config.primary.as_ref().and_then(named);
-        let primary = primary.filter(|m| m.state == LinkState::Up);
+        let primary = primary.filter(|m| m.state == LinkState::Up && m.is_usable());
         let current = self.members.iter().find(|m| Some(m.index) == self.active);
         let current = current.filter(usable);
         let prio = |member: &Member| config.prio.get(&member.name).copied().unwrap_or(0);
@@ -441,7 +503,7 @@ impl Bond {
             .members
             .iter()
             .rev()
-            .filter(|m| m.state == LinkState::Up);
+            .filter(|m| m.state == LinkState::Up && m.is_usable());
         let better = better
             .max_by_key(|m| prio(m))
             .filter(|m| current.is_none_or(|current| prio(m) > prio(current)));
@@ -473,7 +535,10 @@ impl Bond {
         let links: Vec<String> = self
             .members
             .iter()
-            .map(|member| format!("{} {}", member.name, member.state))
+            .map(|member| match self.silence(member.index) {
+                Some(why) if member.has_link() => format!("{} silent: {why}", member.name),
+                _ => format!("{} {}", member.name, member.state),
+            })
             .collect();
         format!("no member can be used: {}", links.join(", "))
     }

@@ -14,7 +14,7 @@ use crate::bond::{Bond, WantedBond};
 use crate::effect::{DeviceSettings, OpenKind, OpenSpec};
 use crate::facts::Facts;
 use crate::registry::{OutOfIndices, Registry, derived_mac};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use vswitch_api::config::{
     self, Ageing, BondConfig, BpduPolicy, BridgeConfig, Config, ConfigError, HostConfig, Mac,
@@ -344,6 +344,7 @@ fn set_port_view(view: &mut PortView, port: &PortConfig) {
         host: false,
         listens: nic,
         reflects: false,
+        tells_groups: false,
     };
     view.accept = match port.accept_frames {
         config::AcceptFrames::All => AcceptFrames::All,
@@ -500,6 +501,11 @@ impl Compiled {
         for bridge in self.bridges.values() {
             builder.bridge(bridge.index, bridge.spec.clone());
         }
+        let replays: BTreeSet<&str> = bonds
+            .iter()
+            .filter(|(_, bond)| bond.wanted().config.resend_igmp > 0)
+            .filter_map(|(name, _)| Some(self.ports.get(name)?.bridge.as_str()))
+            .collect();
         for (name, port) in &self.ports {
             let Some(run) = run(name, port) else { continue };
             let mut view = port.view.clone();
@@ -510,10 +516,14 @@ impl Compiled {
             if let Some(bond) = bonds.get(name) {
                 builder.bond(port.index, bond.transmit().clone());
                 view.flags.reflects = bond.reflects();
+            } else {
+                view.flags.tells_groups = replays.contains(port.bridge.as_str());
             }
             if let Some(admits) = bonds.values().find_map(|bond| bond.admits(port.index)) {
                 view.admits = admits;
             }
+            let watched = bonds.values().find_map(|bond| bond.watched(port.index));
+            view.watched = watched.map(Arc::new);
             builder.port(port.index, view);
         }
         builder.build()

@@ -20,10 +20,12 @@
 
 mod addresses;
 mod announcing;
+mod bond_requests;
 mod bonds;
 mod health;
 mod jobs;
 mod links;
+mod monitoring;
 mod outcomes;
 mod punts;
 mod requests;
@@ -39,6 +41,7 @@ use crate::effect::{AttachedState, Effect, EffectId, FoundState};
 use crate::events::{EventLog, Note};
 use crate::facts::{Facts, LinkEvent};
 use crate::flaps::Flaps;
+use crate::groups::Groups;
 use crate::loops::Loops;
 use crate::registry::Registry;
 use crate::wall::WallClock;
@@ -137,6 +140,8 @@ struct PortStatus {
     shut: Option<String>,
     /// What the link partner was heard to speak, and when last.
     partner: Option<(String, Instant)>,
+    /// When the link partner was last heard to speak LACP that nobody here answers.
+    unasked_lacp: Option<Instant>,
 }
 
 #[derive(Clone, Debug)]
@@ -172,7 +177,9 @@ pub struct Controller {
     /// Those of `view`.
     bonds: BTreeMap<String, Bond>,
     /// What bonds have still to say of the stations on their bridges.
-    announcing: BTreeMap<String, announcing::Round>,
+    announcing: announcing::Rounds,
+    /// What stations reported of multicast groups, where a bond may have to say it again.
+    groups: Groups,
     status: BTreeMap<String, PortStatus>,
     found: BTreeMap<String, FoundState>,
 
@@ -243,7 +250,8 @@ impl Controller {
             actual: Actual::default(),
             leaving: BTreeSet::new(),
             bonds: BTreeMap::new(),
-            announcing: BTreeMap::new(),
+            announcing: announcing::Rounds::new(),
+            groups: Groups::default(),
             status: BTreeMap::new(),
             found: BTreeMap::new(),
             snapshot: Arc::default(),

@@ -36,6 +36,7 @@ pub mod flaps;
 pub mod groups;
 pub mod loops;
 pub mod plan;
+pub mod probe;
 pub mod registry;
 #[cfg(test)]
 mod testing;

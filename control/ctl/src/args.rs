@@ -15,8 +15,8 @@ use crate::failure::{Exit, Failure};
 use crate::render::{Format, Look};
 use crate::session::Session;
 use crate::{
-    World, api, bridge, capture, config, daemon, drops, fdb, foreign, monitor, port, shell, show,
-    status, top, trace, vlan,
+    World, api, bond, bridge, capture, config, daemon, drops, fdb, foreign, lacp, monitor, port,
+    shell, show, status, top, trace, vlan,
 };
 
 /// Where the daemon listens unless told otherwise.
@@ -28,7 +28,7 @@ Exit codes:
   1  failed: the switch could not do it, or its configuration is wrong
   2  usage: the command line is wrong
   3  the daemon is unreachable
-  4  there is no such bridge, port, address or file
+  4  there is no such bridge, port, bond, address or file
   5  not permitted, or the object is protected
   6  conflict: exists already, in use, or changed meanwhile
   7  degraded (status only)
@@ -109,6 +109,12 @@ pub(crate) enum Command {
     /// Ports: attachments to the outside
     #[command(subcommand)]
     Port(port::Command),
+    /// Bonds: several ports that are one towards the bridge
+    #[command(subcommand)]
+    Bond(bond::Command),
+    /// What bonds and their partners say to each other
+    #[command(subcommand)]
+    Lacp(lacp::Command),
     /// VLANs of ports, in the columns of `bridge vlan show`
     #[command(subcommand)]
     Vlan(vlan::Command),
@@ -181,6 +187,8 @@ fn dispatch(command: Command, session: &mut Session<'_, '_>) -> Result<(), Failu
         Command::Show(args) => show::run(&args, session),
         Command::Bridge(command) => bridge::run(command, session),
         Command::Port(command) => port::run(command, session),
+        Command::Bond(command) => bond::run(command, session),
+        Command::Lacp(command) => lacp::run(command, session),
         Command::Vlan(command) => vlan::run(command, session),
         Command::Fdb(command) => fdb::run(command, session),
         Command::Trace(args) => trace::run(&args, session),

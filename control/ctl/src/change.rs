@@ -5,7 +5,7 @@
 
 use serde_json::{Map, Value, json};
 use vswitch_api::config::vlans::is_usable;
-use vswitch_api::config::{BridgeConfig, HostConfig, PortConfig, VlanSet};
+use vswitch_api::config::{BondConfig, BridgeConfig, HostConfig, PortConfig, VlanSet};
 use vswitch_api::types::{Change, ChangeOp, ChangeReply, Impact};
 
 use crate::config::drop_defaults;
@@ -25,7 +25,9 @@ pub(crate) struct ChangeArgs {
 }
 
 /// Keys whose values are text, even if they look like a number.
-const TEXT_KEYS: [&str; 11] = [
+const TEXT_KEYS: [&str; 13] = [
+    "ad_actor_system",
+    "primary",
     "mac",
     "ageing",
     "uplink",
@@ -42,6 +44,10 @@ const TEXT_KEYS: [&str; 11] = [
 const VLAN_SET_KEYS: [&str; 2] = ["trunk", "vlans"];
 /// Keys whose values are one VLAN.
 const VLAN_KEYS: [&str; 2] = ["vlan", "native_vlan"];
+/// Keys whose values are lists of words.
+const LIST_KEYS: [&str; 4] = ["addresses", "arp_ip_target", "members", "ns_ip6_target"];
+/// Keys whose values are a number for each member: `eth0:5,eth1:7`.
+const MEMBER_KEYS: [&str; 2] = ["actor_port_prio", "prio"];
 
 /// Options as the keys and values of a configuration table.
 #[derive(Clone, Debug, Default)]
@@ -106,6 +112,7 @@ impl Options {
 /// Whether a key of any object is a switch: on or off.
 fn is_switch(key: &str) -> bool {
     let defaults = [
+        to_json(&BondConfig::default()),
         to_json(&BridgeConfig::default()),
         to_json(&PortConfig::default()),
         to_json(&HostConfig::default()),
@@ -137,13 +144,30 @@ fn parse_value(key: &str, text: &str) -> Result<Value, Failure> {
     if key == "default_pvid" && text != "0" {
         return Ok(vid(&format!("option \"{key}\""), text)?.into());
     }
-    if key == "addresses" && !structured {
+    if LIST_KEYS.contains(&key) && !structured {
         return Ok(text.split(',').collect());
+    }
+    if MEMBER_KEYS.contains(&key) && !structured {
+        return by_member(key, text);
     }
     if TEXT_KEYS.contains(&key) {
         return Ok(text.into());
     }
     Ok(serde_json::from_str(text).unwrap_or_else(|_| json!(text)))
+}
+
+/// `eth0:5,eth1:7` as a table.
+fn by_member(key: &str, text: &str) -> Result<Value, Failure> {
+    let pair = |word: &str| {
+        let (member, number) = word.rsplit_once(':')?;
+        let number: i64 = number.parse().ok()?;
+        Some((member.to_owned(), Value::from(number)))
+    };
+    let pairs: Option<Map<String, Value>> = text.split(',').map(pair).collect();
+    pairs.map(Value::Object).ok_or_else(|| {
+        Failure::usage(format!("\"{text}\" is no value of {key}"))
+            .help(format!("a number for each member: {key}=eth0:5,eth1:7"))
+    })
 }
 
 fn no_vlan(text: &str, for_what: &str) -> Failure {
@@ -199,7 +223,7 @@ fn impact(impact: Impact) -> &'static str {
 }
 
 /// A value in a line: `kind=tap bridge=br0` for an object.
-fn brief(value: &Value) -> String {
+pub(crate) fn brief(value: &Value) -> String {
     match value {
         Value::Object(object) => object
             .iter()
@@ -322,6 +346,28 @@ mod tests {
     }
 
     #[test]
+    fn options_of_bonds_are_those_of_the_kernel() {
+        let value = options(&[
+            "members=eth0,eth1",
+            "mode=802.3ad",
+            "lacp_rate=1",
+            "lacp-active=off",
+            "actor_port_prio=eth0:5,eth1:7",
+            "prio=eth0:-5",
+            "ad_actor_system=02:00:00:00:00:01",
+            "min_links=",
+            "arp_ip_target=10.0.0.1,10.7.0.1 vlan 7",
+        ]);
+        assert_eq!(
+            value.unwrap(),
+            json!({"members": ["eth0", "eth1"], "mode": "802.3ad", "lacp_rate": 1, "lacp_active": false,
+                   "actor_port_prio": {"eth0": 5, "eth1": 7}, "prio": {"eth0": -5},
+                   "ad_actor_system": "02:00:00:00:00:01", "min_links": null,
+                   "arp_ip_target": ["10.0.0.1", "10.7.0.1 vlan 7"]})
+        );
+    }
+
+    #[test]
     fn a_vlan_that_cannot_be_is_a_usage_error() {
         for word in [
             "vlan=0",
@@ -333,6 +379,9 @@ mod tests {
             "default_pvid=4095",
             "mtu",
             "hairpin=maybe",
+            "prio=eth0",
+            "prio=eth0:x",
+            "lacp_active=maybe",
         ] {
             let failure = options(&[word]).unwrap_err();
             assert_eq!(failure.exit, crate::Exit::Usage, "{word}: {}", failure.what);

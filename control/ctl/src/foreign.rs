@@ -1,5 +1,5 @@
 //! What to say to a command line that is not ours: phrases of `ovs-vsctl`, `ovs-appctl`,
-//! `brctl`, `bridge`, `ip` and `tcpdump`, and typos.
+//! `brctl`, `bridge`, `ip`, `ifenslave` and `tcpdump`, and typos.
 //!
 //! A foreign phrase is never run: the answer is an error that names our words, so that nobody
 //! learns by accident. Pure. Implements interfaces.md §5 ("foreign vocabulary") and §8 (phrase
@@ -102,7 +102,6 @@ const TOOLS: [&str; 9] = [
     "tcpdump",
 ];
 
-const BONDS: &str = "a bond is a table of the configuration: [bond.NAME] with mode and members, then config apply; what it does is in: port show NAME";
 const NO_FLOWS: &str = "the switch has no flow table: it learns addresses; see fdb show and trace";
 const NO_STP: &str = "the switch takes no part in spanning tree; port set PORT bpdu=… says what happens to its frames";
 
@@ -112,6 +111,7 @@ fn name(word: &str) -> String {
 
 fn meaning(words: &[&str]) -> Option<Meaning> {
     let ours = ovs(words)
+        .or_else(|| bonding(words))
         .or_else(|| brctl(words))
         .or_else(|| bridge_tool(words))
         .or_else(|| ip_tool(words));
@@ -119,8 +119,6 @@ fn meaning(words: &[&str]) -> Option<Meaning> {
         return Some(Meaning::Use(ours));
     }
     match *words.first()? {
-        "bond" | "add-bond" | "bond/show" | "bond/list" | "lacp" | "lacp/show"
-        | "add-bond-iface" => Some(Meaning::No(BONDS)),
         "add-flow" | "dump-flows" | "del-flows" | "dpctl/dump-flows" | "mod-flows" => {
             Some(Meaning::No(NO_FLOWS))
         }
@@ -190,6 +188,66 @@ fn ovs(words: &[&str]) -> Option<String> {
         ),
         ["vlog/list", ..] => "daemon log".to_owned(),
         ["list-commands", ..] => "--help".to_owned(),
+        _ => return None,
+    })
+}
+
+/// Bonds: `ovs-vsctl`, `ovs-appctl`, `ip link`, `ifenslave`.
+fn bonding(words: &[&str]) -> Option<String> {
+    Some(match words {
+        ["add-bond", br, bond, members @ ..] if !members.is_empty() => {
+            let option = |word: &&&str| word.contains('=');
+            let members: Vec<String> = members
+                .iter()
+                .filter(|word| !option(word))
+                .map(|word| name(word))
+                .collect();
+            let (bond, br) = (name(bond), name(br));
+            format!(
+                "bond add {bond} --bridge {br} --members {}",
+                members.join(",")
+            )
+        }
+        ["add-bond", ..] => "bond add NAME --bridge BRIDGE --members A,B".to_owned(),
+        ["add-bond-iface", bond, member, ..] | ["ifenslave", bond, member, ..] => {
+            format!("bond add-member {} {}", name(bond), name(member))
+        }
+        ["del-bond-iface", bond, member, ..] => {
+            format!("bond del-member {} {}", name(bond), name(member))
+        }
+        ["add-bond-iface" | "ifenslave", ..] => "bond add-member BOND MEMBER".to_owned(),
+        ["del-bond-iface", ..] => "bond del-member BOND MEMBER".to_owned(),
+        ["bond/list", ..] => "bond list".to_owned(),
+        ["bond/show", rest @ ..] => with("bond show", rest),
+        [
+            "bond/set-active-member" | "bond/set-active-slave",
+            bond,
+            member,
+            ..,
+        ] => {
+            format!("bond set-active {} {}", name(bond), name(member))
+        }
+        ["bond/set-active-member" | "bond/set-active-slave", ..] => {
+            "bond set-active BOND MEMBER".to_owned()
+        }
+        ["bond/hash", ..] => "bond hash BOND FRAME".to_owned(),
+        ["lacp/show", rest @ ..] => with("lacp show", rest),
+        ["lacp/show-stats", rest @ ..] => format!("{} --stats", with("lacp show", rest)),
+        ["link" | "l", "add", rest @ ..] => {
+            let rest: Vec<&str> = rest
+                .iter()
+                .copied()
+                .filter(|word| !matches!(*word, "dev" | "name"))
+                .collect();
+            let [bond, "type", "bond", options @ ..] = rest.as_slice() else {
+                return None;
+            };
+            let mut ours = format!("bond add {} --bridge BRIDGE --members A,B", name(bond));
+            for pair in options.chunks_exact(2) {
+                ours.push_str(&format!(" {}={}", pair[0], name(pair[1])));
+            }
+            ours
+        }
         _ => return None,
     })
 }

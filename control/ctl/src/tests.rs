@@ -222,6 +222,47 @@ fn port() {
 }
 
 #[test]
+fn bond_and_lacp() {
+    golden(
+        "bond",
+        &[
+            "bond list",
+            "bond list -o wide",
+            "bond ls -o name",
+            "bond show",
+            "bond show mgmt-bo -o wide",
+            "bond show mgmt-b",
+            "bond show mgmt-bo -j",
+            "bond show --proc",
+            "bond add new-bo --bridge mgmt-br --mode 802.3ad --members eth5,eth6 lacp-rate=fast prio=eth5:7",
+            "bond add new-bo --bridge mgmt-br --members eth5 -n",
+            "bond set mgmt-bo --mode 1 updelay=",
+            "bond set mgmt-bo",
+            "bond set mgmt-bo prio=eth0",
+            "bond del mgmt-bo",
+            "bond add-member mgmt-bo eth7",
+            "bond del-member mgmt-bo ens1f1 --expect-generation 41",
+            "bond set-active mgmt-bo ens1f1",
+            "bond set-active mgmt-bo",
+            "bond hash oob-bo ipv4 udp dport 53",
+            "bond hash mgmt-bo arp who-has 1.2.3.4",
+            "bond",
+        ],
+    );
+    golden(
+        "lacp",
+        &[
+            "lacp show",
+            "lacp show oob-bo -o wide",
+            "lacp show --stats",
+            "lacp show oob-bo -o name",
+            "lacp show mgmt-bo",
+            "lacp show oob-b",
+        ],
+    );
+}
+
+#[test]
 fn vlan() {
     golden(
         "vlan",

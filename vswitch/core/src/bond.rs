@@ -159,6 +159,17 @@ impl Admits {
     }
 }
 
+impl Hashed {
+    /// The number of a frame: its member is who has that number's bucket.
+    #[inline]
+    pub fn number<'f>(&self, station: Station, flow: impl FnOnce() -> Option<FlowView<'f>>) -> u32 {
+        match self.key {
+            HashKey::Station => station.number(self.seed),
+            HashKey::Flow(policy) => flow().map_or(0, |flow| flow.hash(policy, self.seed)),
+        }
+    }
+}
+
 impl Transmit {
     /// The members that send a frame. `flow` is the frame as it leaves, asked for where it matters; `turn`
     /// is this worker's count for the bond.
@@ -175,10 +186,7 @@ impl Transmit {
             Self::One(member) => send(*member),
             Self::Copies(members) => members.iter().copied().for_each(send),
             Self::Hashed(hashed) => {
-                let number = match hashed.key {
-                    HashKey::Station => station.number(hashed.seed),
-                    HashKey::Flow(policy) => flow().map_or(0, |f| f.hash(policy, hashed.seed)),
-                };
+                let number = hashed.number(station, flow);
                 hashed.buckets.pick(number).into_iter().for_each(send);
             }
             Self::Turns(turns) => {

@@ -22,6 +22,7 @@ pub mod explain;
 pub mod fdb;
 pub mod forward;
 pub mod frame;
+pub mod groups;
 pub mod guard;
 pub mod ingress;
 pub mod learn;

@@ -16,6 +16,7 @@ use crate::explain::Live;
 use crate::fdb::{Fdb, FdbKey, Hit, Learned, Probe};
 use crate::forward::{self, Entrance};
 use crate::frame::{BATCH_MAX, Frame, FrameBatch};
+use crate::groups;
 use crate::guard;
 use crate::ingress::{Classified, classify_into, end_watched, turn_away};
 use crate::learn;
@@ -73,7 +74,21 @@ impl Passes<'_> {
             let now_s = self.now.as_secs_u32();
             guard::note_announcements(batch, classes, &sources, &entrance, now_s);
         }
+        if entrance.port.flags.tells_groups {
+            self.overhear_groups(batch, classes);
+        }
         self.forward(batch, classes, entrance, &destinations);
+    }
+
+    /// Lets the control side see reports of group membership.
+    fn overhear_groups(&self, batch: &FrameBatch<'_>, classes: &Classes) {
+        for (class, frame) in classes.iter().zip(batch) {
+            let group = class.dst.is_multicast() && !class.dst.is_broadcast();
+            if group && class.verdict.is_none() {
+                let punts = &self.outbox.punts;
+                groups::overhear(self.counters, punts, self.ingress, self.now, frame, class);
+            }
+        }
     }
 
     /// Lets the control side see what the monitor of a bond waits for, before a member turns it away.

@@ -11,7 +11,7 @@ mod schedule;
 use crate::sync::{Bounded, mutant};
 use crate::verdict::PuntReason;
 use arrayvec::ArrayVec;
-use vswitch_base::{Duration, Instant, PortIndex};
+use vswitch_base::{Duration, Instant, PortIndex, Vid};
 
 /// Bytes kept of a punted frame: a LACPDU is 124, the largest spanning tree frame fits too.
 pub const PUNT_BYTES: usize = 512;
@@ -71,6 +71,8 @@ pub struct Punt {
     pub reason: PuntReason,
     /// When.
     pub at: Instant,
+    /// The VLAN that it was taken for, where that is asked for.
+    pub vid: Option<Vid>,
     /// The first [`PUNT_BYTES`] bytes.
     pub bytes: ArrayVec<u8, PUNT_BYTES>,
 }
@@ -88,21 +90,34 @@ impl Default for PuntQueue {
 impl PuntQueue {
     /// Hands a frame over; whether there was room.
     pub fn offer(&self, port: PortIndex, reason: PuntReason, at: Instant, frame: &[u8]) -> bool {
+        self.offer_parts(port, reason, at, None, [frame, &[]])
+    }
+
+    /// As [`Self::offer`], of a frame in two parts.
+    pub fn offer_parts(
+        &self,
+        port: PortIndex,
+        reason: PuntReason,
+        at: Instant,
+        vid: Option<Vid>,
+        parts: [&[u8]; 2],
+    ) -> bool {
         // Only spares the copy: other workers offer too, so what counts is what `push` says.
         if self.0.is_full() && !mutant("overwrite_the_oldest") {
             return false;
         }
-        let mut bytes = ArrayVec::new();
-        if bytes
-            .try_extend_from_slice(&frame[..frame.len().min(PUNT_BYTES)])
-            .is_err()
-        {
-            return false;
+        let mut bytes = ArrayVec::<u8, PUNT_BYTES>::new();
+        for part in parts {
+            let room = bytes.remaining_capacity().min(part.len());
+            if bytes.try_extend_from_slice(&part[..room]).is_err() {
+                return false;
+            }
         }
         let punt = Punt {
             port,
             reason,
             at,
+            vid,
             bytes,
         };
         if mutant("overwrite_the_oldest") {

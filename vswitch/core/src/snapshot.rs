@@ -75,6 +75,8 @@ pub struct PortFlags {
     /// May give back what it was sent: a bond that the switch beyond need not know of
     /// ([`crate::guard`]).
     pub reflects: bool,
+    /// Reports of group membership from here are copied to the control side ([`crate::groups`]).
+    pub tells_groups: bool,
 }
 
 impl Default for PortFlags {
@@ -86,6 +88,7 @@ impl Default for PortFlags {
             host: false,
             listens: false,
             reflects: false,
+            tells_groups: false,
         }
     }
 }

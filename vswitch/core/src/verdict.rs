@@ -134,6 +134,8 @@ closed_set! {
         Bpdu = ("bpdu", "spanning tree frame on a listening port"),
         /// Spanning tree on a guarded port: the control side disables the port.
         BpduGuard = ("bpdu-guard", "spanning tree frame on a port with bpdu = guard"),
+        /// A copy of a report of group membership.
+        Groups = ("groups", "IGMP or MLD report of a station on a bridge with a bond"),
         /// For the monitor of a bond, and for nobody else.
         Probe = ("probe", "answer to a probe of the bond's arp_ip_target or ns_ip6_target"),
     }

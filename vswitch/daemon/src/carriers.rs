@@ -1,4 +1,4 @@
-//! The carriers of bonds' members, asked for ten times a second, because the kernel may be a second late
+//! The carriers of bonds' members, asked for in each `miimon`, because the kernel may be a second late
 //! with the news that one is lost ([`CarrierProbe`] says when).
 //!
 //! A thread of its own asks: the kernel's device lock may be held for long. [`Rounds`] says when, and which
@@ -10,17 +10,14 @@ use std::io;
 use vswitch_base::{Duration, Instant};
 use vswitch_io::CarrierProbe;
 
-/// From one round to the next: what the kernel's driver does where nobody sets its `miimon` in mode 802.3ad.
-const ROUND: Duration = Duration::from_millis(100);
-
 /// Devices by number, and whether each has a carrier. Those that are gone are not among them.
 type Answer = Vec<(u32, bool)>;
 
 /// When to ask, and which answers are not older than what the kernel told by itself.
 #[derive(Debug, Default)]
 struct Rounds {
-    /// When the next begins; `None` until there was one.
-    next: Option<Instant>,
+    /// When the last began; `None` until there was one.
+    begun: Option<Instant>,
     /// An answer is under way.
     asked: bool,
     /// Devices that the kernel told of since it was asked.
@@ -28,15 +25,15 @@ struct Rounds {
 }
 
 impl Rounds {
-    /// When to ask; `None` while an answer is under way.
-    fn due(&self, now: Instant) -> Option<Instant> {
-        (!self.asked).then_some(self.next.unwrap_or(now))
+    /// When to ask, if there is to be that long from one round to the next; `None` while an answer is under way.
+    fn due(&self, round: Duration, now: Instant) -> Option<Instant> {
+        (!self.asked).then(|| self.begun.map_or(now, |begun| begun + round))
     }
 
     fn begin(&mut self, now: Instant) {
         self.told.clear();
         self.asked = true;
-        self.next = Some(now + ROUND);
+        self.begun = Some(now);
     }
 
     fn note(&mut self, ifindex: u32) {
@@ -91,13 +88,18 @@ impl Carriers {
 
     /// When to ask; `None` while an answer is under way, which will wake us.
     #[must_use]
-    pub(crate) fn due(&self, now: Instant) -> Option<Instant> {
-        self.rounds.due(now)
+    pub(crate) fn due(&self, round: Duration, now: Instant) -> Option<Instant> {
+        self.rounds.due(round, now)
     }
 
     /// Asks for these devices' carriers, which may be none, when it is time.
-    pub(crate) fn ask(&mut self, devices: impl FnOnce() -> Vec<u32>, now: Instant) {
-        if self.rounds.due(now).is_none_or(|at| at > now) {
+    pub(crate) fn ask(
+        &mut self,
+        devices: impl FnOnce() -> Vec<u32>,
+        round: Duration,
+        now: Instant,
+    ) {
+        if self.rounds.due(round, now).is_none_or(|at| at > now) {
             return;
         }
         let devices = devices();
@@ -155,15 +157,21 @@ mod tests {
     fn one_round_at_a_time_and_what_was_told_meanwhile_is_left_out() {
         let start = Instant::from_nanos(1_000_000_000);
         let mut rounds = Rounds::default();
-        assert_eq!(rounds.due(start), Some(start));
+        let [short, long] = [100, 500].map(Duration::from_millis);
+        assert_eq!(rounds.due(short, start), Some(start));
         rounds.note(7); // before it was asked: older than any answer
         rounds.begin(start);
-        assert_eq!(rounds.due(start), None, "while an answer is under way");
+        assert_eq!(
+            rounds.due(short, start),
+            None,
+            "while an answer is under way"
+        );
         rounds.note(8);
         let counts = rounds.end(vec![(7, false), (8, true), (9, true)]);
         assert_eq!(counts, [(7, false), (9, true)]);
-        assert_eq!(rounds.due(start), Some(start + ROUND));
-        rounds.begin(start + ROUND);
+        assert_eq!(rounds.due(long, start), Some(start + long));
+        assert_eq!(rounds.due(short, start), Some(start + short), "changed");
+        rounds.begin(start + short);
         assert_eq!(
             rounds.end(vec![(8, true)]),
             [(8, true)],

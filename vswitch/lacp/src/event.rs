@@ -144,6 +144,8 @@ pub struct MemberStatus {
     pub distributing: bool,
     /// When the mux entered its state.
     pub since: Instant,
+    /// When a LACPDU of another system came last, since the member was added.
+    pub heard: Option<Instant>,
     /// Counters.
     pub counters: Counters,
 }
@@ -163,6 +165,7 @@ impl MemberStatus {
             collecting: fallback || port.mux.state().collects(),
             distributing: fallback || port.mux.state().distributes(),
             since: port.since,
+            heard: port.heard,
             counters: port.counters,
         }
     }

@@ -115,6 +115,8 @@ pub struct LacpPort {
     pub(crate) aggregator: Option<u16>,
     /// When the mux entered its state.
     pub(crate) since: Instant,
+    /// When a LACPDU of another system came last.
+    pub(crate) heard: Option<Instant>,
 }
 
 impl LacpPort {
@@ -139,6 +141,7 @@ impl LacpPort {
             counters: Counters::default(),
             aggregator: None,
             since: Instant::ZERO,
+            heard: None,
         }
     }
 

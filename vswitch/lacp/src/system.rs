@@ -283,6 +283,7 @@ impl Lacp {
         if !port.vars.port_enabled {
             return;
         }
+        port.heard = Some(now);
         self.steps += u64::from(port.run(Some(pdu), now));
         self.dirty.insert(member);
         self.moved(member, &pdu.actor);

@@ -3,9 +3,10 @@
 //! A bond and its members are ports: `[port.NAME]` with `kind = "bond"` says how a bond sits on its
 //! bridge (VLANs, floods, MTU), and `[port.MEMBER]` what a member is made of. Where there is no such table,
 //! a bond is a port with the defaults, on the bridge whose `uplink` it is, and a member is the network
-//! device of its name. Pure; any thread. Implements features.md A-00..A-07, K-01, K-03, K-11..K-13,
-//! K-16, K-17, K-19..K-24, K-26..K-33, K-35, K-36, K-38..K-40.
+//! device of its name. Pure; any thread. Implements features.md A-00..A-07, K-01..K-13,
+//! K-16..K-24, K-26..K-33, K-35, K-36, K-38..K-40.
 
+pub mod targets;
 pub mod words;
 
 use super::values::Mac;
@@ -13,7 +14,12 @@ use super::{Config, PortConfig, PortKind};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
-use words::{AdSelect, BondMode, Goodbye, HashPolicy, KeyPolicy, LacpRate, OnOff, PrimaryReselect};
+use std::net::IpAddr;
+use targets::{ArpTarget, NsTarget, Target};
+use words::{
+    AdSelect, ArpAllTargets, ArpValidate, BondMode, Goodbye, HashPolicy, KeyPolicy, LacpRate,
+    OnOff, PrimaryReselect,
+};
 
 /// The most members of a bond.
 pub const MEMBERS_MAX: usize = 64;
@@ -54,7 +60,33 @@ pub struct BondConfig {
     /// Seconds after which the switch beyond is reminded of every station in `balance-tlb` and `balance-alb`:
     /// 1..=2,147,483,647.
     pub lp_interval: u32,
-    /// Milliseconds that a link must be up before its member is used: 0..=2,147,483,647.
+    /// Milliseconds from one look at the members' carriers to the next, 0 for none: 0..=2,147,483,647; 100 where
+    /// nothing is said, also beside an `arp_interval`, with which it is not said. The kernel's events act at once
+    /// in any case. Of several bonds the shortest counts for all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub miimon: Option<u32>,
+    /// Accepted for the kernel's sake: the carrier that the kernel tells is always used.
+    pub use_carrier: OnOff,
+    /// Milliseconds between two probes of the targets, and how long they have to answer; 0: none is sent,
+    /// ..=2,147,483,647. Not in `802.3ad` and modes where a station has
+    /// one member.
+    pub arp_interval: u32,
+    /// Whom ARP asks, 16 at most.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub arp_ip_target: Vec<ArpTarget>,
+    /// Whom neighbour solicitations ask, 16 at most.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub ns_ip6_target: Vec<NsTarget>,
+    /// Which frames show that a member receives.
+    #[serde(deserialize_with = "words::arp_validate")]
+    pub arp_validate: ArpValidate,
+    /// How many targets have to answer.
+    #[serde(deserialize_with = "words::arp_all_targets")]
+    pub arp_all_targets: ArpAllTargets,
+    /// Intervals without an answer after which a member is given up: 1..=255; on standby one more.
+    pub arp_missed_max: u32,
+    /// Milliseconds that a link must be up before its member is used: 0..=2,147,483,647. Taken exactly, not
+    /// as multiples of `miimon`.
     pub updelay: u32,
     /// Milliseconds that a link may be down before its member is given up.
     pub downdelay: u32,
@@ -63,8 +95,11 @@ pub struct BondConfig {
     /// How often every station on the bridge is announced after a failover: 0..=255.
     #[serde(alias = "num_unsol_na")]
     pub num_grat_arp: u32,
-    /// Milliseconds between two of these rounds: 0..=300,000; 0: 100.
+    /// Milliseconds between two of these rounds: 0..=300,000; 0: as `miimon`.
     pub peer_notif_delay: u32,
+    /// How often, 200 ms apart, what stations on the bridge reported of multicast groups is said again after a
+    /// failover: 0..=255.
+    pub resend_igmp: u32,
     /// With fewer members that carry frames an `802.3ad` bond is down; 0 is as 1.
     pub min_links: u32,
     /// How often the partner is asked for LACPDUs.
@@ -112,6 +147,14 @@ impl Default for BondConfig {
             packets_per_slave: 1,
             primary: None,
             primary_reselect: PrimaryReselect::default(),
+            miimon: None,
+            use_carrier: OnOff::ON,
+            arp_interval: 0,
+            arp_ip_target: Vec::new(),
+            ns_ip6_target: Vec::new(),
+            arp_validate: ArpValidate::default(),
+            arp_all_targets: ArpAllTargets::default(),
+            arp_missed_max: 2,
             prio: BTreeMap::new(),
             tlb_dynamic_lb: OnOff::ON,
             lp_interval: 1,
@@ -120,6 +163,7 @@ impl Default for BondConfig {
             all_slaves_active: OnOff::OFF,
             num_grat_arp: 1,
             peer_notif_delay: 0,
+            resend_igmp: 1,
             min_links: 0,
             lacp_rate: LacpRate::default(),
             lacp_active: OnOff::ON,
@@ -135,6 +179,20 @@ impl Default for BondConfig {
             max_links: 0,
             lacp_goodbye: Goodbye::default(),
         }
+    }
+}
+
+impl BondConfig {
+    /// `miimon` as it counts, milliseconds.
+    pub fn miimon(&self) -> u32 {
+        self.miimon.unwrap_or(100)
+    }
+
+    /// Everybody who is asked, ARP's targets first.
+    pub fn targets(&self) -> Vec<Target<IpAddr>> {
+        let arp = self.arp_ip_target.iter().map(Target::any);
+        arp.chain(self.ns_ip6_target.iter().map(Target::any))
+            .collect()
     }
 }
 

@@ -6,6 +6,8 @@
 //! look at the result. Pure; any thread. Implements house.md 4.6 step 3, features.md S-20, S-21,
 //! S-48, 3.2.3.
 
+mod bonds;
+
 use serde_json::{Map, Value};
 
 use super::{Config, HostConfig, PortConfig, StaticEntry, tree};
@@ -34,6 +36,11 @@ pub fn edit(config: &Config, request: &Request) -> Result<Option<Config>, ApiErr
         Request::DelPort(del) => del_port(&mut new, del)?,
         Request::AddVlan(add) => add_vlan(&mut new, add)?,
         Request::DelVlan(del) => del_vlan(&mut new, del)?,
+        Request::BondAdd(add) => bonds::add(&mut new, add)?,
+        Request::BondSet(set) => bonds::set(&mut new, set)?,
+        Request::BondDel(del) => bonds::del(&mut new, del)?,
+        Request::BondAddMember(add) => bonds::add_member(&mut new, add)?,
+        Request::BondDelMember(del) => bonds::del_member(&mut new, del)?,
         Request::FdbAdd(add) => fdb_add(&mut new, add)?,
         Request::FdbDel(del) => fdb_del(&mut new, del)?,
         _ => return Ok(None),
@@ -275,7 +282,7 @@ fn del_port(config: &mut Config, del: &DelPort) -> Result<(), ApiError> {
             name: name.clone(),
             users: vec![format!("bridge {bridge}")],
             hint: Some(format!(
-                "it is the uplink; first: vswctl bridge set {bridge} --uplink none"
+                "it is the uplink; first: vswctl bridge set {bridge} uplink="
             )),
         });
     }

@@ -45,6 +45,8 @@ macro_rules! text_form {
     };
 }
 
+pub(super) use text_form;
+
 /// An Ethernet address, printed as `52:54:00:9a:11:02`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Mac(pub [u8; 6]);

@@ -39,6 +39,17 @@ pub(super) fn parameters(method: &str) -> Value {
             with(json!({"port": "p", "first": 5, "last": 9, "pvid": true, "untagged": true}))
         }
         "Switch.DelVlan" => with(json!({"port": "p", "first": 5, "last": 9})),
+        "Bond.List" => json!({"bond": "bond0"}),
+        "Bond.Add" => {
+            with(json!({"name": "x", "config": {"mode": 1}, "bridge": "b", "mayExist": true}))
+        }
+        "Bond.Set" => with(json!({"name": "x", "config": {"mode": 1}})),
+        "Bond.Del" => with(json!({"name": "x", "ifExists": true})),
+        "Bond.AddMember" | "Bond.DelMember" => with(json!({"bond": "x", "member": "p"})),
+        "Bond.SetActive" => json!({"bond": "x", "member": "p"}),
+        "Bond.Hash" => {
+            json!({"bond": "x", "frameHex": "00", "vlan": 5, "policy": "layer3+4"})
+        }
         "Fdb.List" | "Fdb.Flush" => json!({"bridge": "b", "port": "p", "vlan": 5, "mac": mac}),
         "Fdb.Add" => {
             with(json!({"bridge": "b", "mac": mac, "vlan": 5, "port": "p", "kind": "local"}))
@@ -121,6 +132,39 @@ fn change() -> Change {
         before: Some(json!({"mtu": 1500})),
         after: Some(json!({"mtu": 9000})),
         impact: Impact::PortFlap,
+    }
+}
+
+fn bond() -> Bond {
+    let lacp = LacpMember {
+        partner: Some(LacpEnd::default()),
+        aggregator: Some(1),
+        heard_ms: Some(400),
+        ..LacpMember::default()
+    };
+    let member = BondMember {
+        speed_mbps: Some(10_000),
+        mac: Some(text("02:00:00:00:00:01")),
+        lacp: Some(lacp),
+        ..BondMember::default()
+    };
+    Bond {
+        bridge: Some(text("br0")),
+        reason: Some(text("the link of eth1 is down")),
+        active: Some(text("eth0")),
+        primary: Some(text("eth0")),
+        options: json!({"mode": "802.3ad"}),
+        members: vec![member],
+        lacp: Some(LacpBond {
+            aggregator: Some(1),
+            partner: Some(LacpEnd::default()),
+            ..LacpBond::default()
+        }),
+        findings: vec![BondFinding {
+            members: vec![text("eth1")],
+            ..BondFinding::default()
+        }],
+        ..Bond::default()
     }
 }
 
@@ -213,6 +257,35 @@ pub(super) fn replies(method: &str) -> [Value; 2] {
         Request::DelPort(_) => both::<r::DelPort>(changed, none()),
         Request::AddVlan(_) => both::<r::AddVlan>(changed, none()),
         Request::DelVlan(_) => both::<r::DelVlan>(changed, none()),
+        Request::BondList(_) => both::<r::BondList>(
+            BondsReply {
+                bonds: vec![bond()],
+                ..BondsReply::default()
+            },
+            BondsReply::default(),
+        ),
+        Request::BondAdd(_) => both::<r::BondAdd>(changed, none()),
+        Request::BondSet(_) => both::<r::BondSet>(changed, none()),
+        Request::BondDel(_) => both::<r::BondDel>(changed, none()),
+        Request::BondAddMember(_) => both::<r::BondAddMember>(changed, none()),
+        Request::BondDelMember(_) => both::<r::BondDelMember>(changed, none()),
+        Request::BondSetActive(_) => {
+            let full = SetActiveReply {
+                before: Some(text("eth0")),
+            };
+            both::<r::BondSetActive>(full, SetActiveReply::default())
+        }
+        Request::BondHash(_) => {
+            let full = HashReply {
+                members: vec![text("eth0")],
+                policy: Some(text("layer3+4")),
+                hash: Some(5),
+                bucket: Some(5),
+                buckets: Some(64),
+                ..HashReply::default()
+            };
+            both::<r::BondHash>(full, HashReply::default())
+        }
         Request::FdbAdd(_) => both::<r::FdbAdd>(changed, none()),
         Request::FdbDel(_) => both::<r::FdbDel>(changed, none()),
         Request::FdbList(_) => both::<r::FdbList>(

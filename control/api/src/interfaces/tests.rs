@@ -214,6 +214,7 @@ fn nothing_released_is_lost() {
     let goldens = [
         include_str!("../../tests/goldens/org.varlink.service.varlink"),
         include_str!("../../tests/goldens/io.vswitch.Switch.varlink"),
+        include_str!("../../tests/goldens/io.vswitch.Bond.varlink"),
         include_str!("../../tests/goldens/io.vswitch.Fdb.varlink"),
         include_str!("../../tests/goldens/io.vswitch.Stats.varlink"),
         include_str!("../../tests/goldens/io.vswitch.Debug.varlink"),

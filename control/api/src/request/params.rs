@@ -26,6 +26,12 @@ fn is_false(flag: &bool) -> bool {
     !flag
 }
 
+mod bond;
+
+pub use bond::{
+    BondAdd, BondAddMember, BondDel, BondDelMember, BondHash, BondList, BondSet, BondSetActive,
+};
+
 params! {
     /// `org.varlink.service.GetInfo()`.
     GetInfo {}
@@ -495,6 +501,11 @@ impl PutFrames {
     }
 }
 
+fn frame(hex: &str) -> Result<Vec<u8>, ApiError> {
+    crate::hex::decode(hex, 65_535)
+        .ok_or_else(|| ApiError::parameter("frameHex", "this is no hex of at most 65535 bytes"))
+}
+
 impl Trace {
     /// The bytes of the frame.
     ///
@@ -502,7 +513,6 @@ impl Trace {
     ///
     /// `InvalidParameter` for what is no hex, or longer than 65,535 bytes.
     pub fn frame(&self) -> Result<Vec<u8>, ApiError> {
-        crate::hex::decode(&self.frame_hex, 65_535)
-            .ok_or_else(|| ApiError::parameter("frameHex", "this is no hex of at most 65535 bytes"))
+        frame(&self.frame_hex)
     }
 }

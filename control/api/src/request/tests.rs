@@ -13,9 +13,9 @@ fn refused(method: &str, parameters: &Value) -> ApiError {
 #[test]
 fn unknown_interfaces_and_methods_are_told_apart() {
     assert_eq!(
-        refused("io.vswitch.Bond.List", &json!({})),
+        refused("io.vswitch.Lldp.List", &json!({})),
         ApiError::InterfaceNotFound {
-            interface: "io.vswitch.Bond".into()
+            interface: "io.vswitch.Lldp".into()
         }
     );
     let error = refused("io.vswitch.Switch.GetSate", &json!({}));
@@ -155,6 +155,12 @@ fn sample(method: &str) -> Value {
         Some(("Switch", "SetBridge" | "SetPort")) => json!({"name": "x", "config": {}}),
         Some(("Switch", "AddBridge" | "AddPort" | "DelBridge" | "DelPort")) => json!({"name": "x"}),
         Some(("Switch", "AddVlan" | "DelVlan")) => json!({"port": "x", "first": 5}),
+        Some(("Bond", "Add" | "Del")) => json!({"name": "x"}),
+        Some(("Bond", "Set")) => json!({"name": "x", "config": {}}),
+        Some(("Bond", "AddMember" | "DelMember" | "SetActive")) => {
+            json!({"bond": "x", "member": "p"})
+        }
+        Some(("Bond", "Hash")) => json!({"bond": "x", "frameHex": "00"}),
         Some(("Fdb", "Add")) => json!({"mac": "02:00:00:00:00:01", "port": "x"}),
         Some(("Fdb", "Del")) => json!({"mac": "02:00:00:00:00:01", "bridge": "b"}),
         Some(("Debug", "Trace")) => json!({"port": "x", "frameHex": "00"}),

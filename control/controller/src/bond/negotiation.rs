@@ -63,6 +63,12 @@ impl Negotiation {
         &self.lacp
     }
 
+    /// The system that we say to be.
+    #[must_use]
+    pub const fn system(&self) -> SystemId {
+        self.config.system
+    }
+
     /// Takes in the configuration, the members and their links, and lets time pass.
     pub fn follow(
         &mut self,

@@ -67,6 +67,9 @@ impl Controller {
         now: Instant,
     ) -> Result<(), Vec<ConfigError>> {
         let old = std::mem::replace(&mut self.view, Arc::clone(target));
+        // A number may be another port's before long.
+        self.groups
+            .keep_ports(|port| target.names.contains_key(&port));
         if !Arc::ptr_eq(&old, target) {
             for (name, port) in &target.ports {
                 let before = old.ports.get(name);

@@ -6,48 +6,77 @@
 //! leave by: those first that were seen last, at most [`BURST`] frames every [`PACE`], the whole round
 //! `num_grat_arp` times.
 //!
+//! What stations reported of multicast groups is said again as well, `resend_igmp` times (N-06): a switch that
+//! snoops keeps their groups from a link on which it heard nobody ask.
+//!
 //! In the modes that have an `lp_interval` the switch is reminded of every station in that interval, at the
 //! same pace: one that only listens is not forgotten.
 
 use super::Controller;
-use crate::announcement::Station;
+use crate::announcement::{Announcement, Station};
+use crate::groups::Place;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use vswitch_api::config::{BondConfig, BondMode};
 use vswitch_base::flow::FlowView;
-use vswitch_base::{Duration, Instant, MacAddr, PortIndex, Tag, Tci, Tpid};
+use vswitch_base::{Duration, Instant, MacAddr, PortIndex, Tag, Tci, Tpid, Vid};
 use vswitch_core::bond::{RoundRobin, Station as Sender};
 use vswitch_core::fdb::{EntryKind, FdbKey};
+use vswitch_core::punt::Punt;
 use vswitch_core::snapshot::PortState;
 
 /// Stations announced at a time.
 const BURST: usize = 128;
 /// Time between two bursts: 25,600 stations a second.
 const PACE: Duration = Duration::from_millis(5);
-/// Between two rounds where `peer_notif_delay` does not say (the kernel's: one `miimon`).
+/// The longest `peer_notif_delay`, milliseconds; a `miimon` in its place has no other bound.
+const LONGEST: u32 = 300_000;
+/// Between two rounds where neither `peer_notif_delay` nor `miimon` says.
 const AGAIN: Duration = Duration::from_millis(100);
 
-/// What is still to be said by one bond.
+/// Between two rounds of group reports (the kernel's `resend_igmp`).
+const REJOIN_AGAIN: Duration = Duration::from_millis(200);
+
+/// What a bond has to say.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) enum Topic {
+    /// Where stations are now.
+    Stations,
+    /// Where they have been all the time, to a switch that forgets.
+    Reminder,
+    /// Which groups they have joined.
+    Groups,
+}
+
+/// What is said in a station's name.
+#[derive(Debug)]
+struct Said {
+    vid: Option<Vid>,
+    mac: MacAddr,
+    frames: Vec<Announcement>,
+}
+
+/// What is still to be said by one bond on one topic.
 #[derive(Debug)]
 pub(super) struct Round {
-    /// Stations of this round that were not announced yet.
-    waiting: VecDeque<Station>,
+    /// What of this round was not said yet.
+    waiting: VecDeque<Said>,
     /// Rounds after this one.
     more: u32,
     next: Instant,
     turns: RoundRobin,
-    /// The switch beyond is only reminded.
-    reminds: bool,
 }
 
+/// By bond and topic.
+pub(super) type Rounds = BTreeMap<(String, Topic), Round>;
+
 impl Round {
-    fn new(more: u32, next: Instant, reminds: bool) -> Self {
+    fn new(more: u32, next: Instant) -> Self {
         Self {
             waiting: VecDeque::new(),
             more,
             next,
             turns: RoundRobin::new(1, 0),
-            reminds,
         }
     }
 }
@@ -55,12 +84,21 @@ impl Round {
 impl Controller {
     /// The stations of a bond's bridge are to be announced from now on; what was under way begins anew.
     pub(super) fn begin_announcing(&mut self, bond: &str, now: Instant) {
-        let config = self.bonds.get(bond).map(|bond| &bond.wanted().config);
-        let Some(rounds) = config.map(|config| config.num_grat_arp).filter(|n| *n > 0) else {
+        let Some(config) = self.bonds.get(bond).map(|bond| &bond.wanted().config) else {
             return;
         };
-        let round = Round::new(rounds, now, false);
-        self.announcing.insert(bond.to_owned(), round);
+        let topics = [
+            (Topic::Stations, config.num_grat_arp),
+            (Topic::Groups, config.resend_igmp),
+        ];
+        for (topic, rounds) in topics {
+            let key = (bond.to_owned(), topic);
+            if rounds > 0 {
+                self.announcing.insert(key, Round::new(rounds, now));
+            } else {
+                self.announcing.remove(&key);
+            }
+        }
     }
 
     /// Bonds that have nothing to say and a switch to remind say so in their interval.
@@ -68,10 +106,12 @@ impl Controller {
         for (name, bond) in &self.bonds {
             let config = &bond.wanted().config;
             let reminds = matches!(config.mode, BondMode::BalanceTlb | BondMode::BalanceAlb);
-            if reminds && bond.carries() && !self.announcing.contains_key(name) {
+            if reminds && bond.carries() {
                 let next = now + Duration::from_secs(config.lp_interval.into());
+                let key = (name.clone(), Topic::Reminder);
                 self.announcing
-                    .insert(name.clone(), Round::new(1, next, true));
+                    .entry(key)
+                    .or_insert_with(|| Round::new(1, next));
             }
         }
     }
@@ -83,52 +123,53 @@ impl Controller {
 
     /// Announces what is due.
     pub(super) fn announce(&mut self, now: Instant) {
-        let due = |(_, round): &(&String, &Round)| round.next <= now;
-        let due: Vec<String> = self
+        let due = self
             .announcing
             .iter()
-            .filter(due)
-            .map(|(name, _)| name.clone())
-            .collect();
-        for name in due {
-            if let Some(mut round) = self.announcing.remove(&name)
-                && self.say(&name, &mut round, now)
+            .filter(|(_, round)| round.next <= now);
+        let due: Vec<(String, Topic)> = due.map(|(key, _)| key.clone()).collect();
+        for key in due {
+            if let Some(mut round) = self.announcing.remove(&key)
+                && self.say(&key.0, key.1, &mut round, now)
             {
-                self.announcing.insert(name, round);
+                self.announcing.insert(key, round);
             }
         }
         self.keep_reminding(now);
     }
 
     /// One burst of a bond's round; whether there is more to say.
-    fn say(&mut self, bond: &str, round: &mut Round, now: Instant) -> bool {
+    fn say(&mut self, bond: &str, topic: Topic, round: &mut Round, now: Instant) -> bool {
         if round.waiting.is_empty() {
-            round.waiting = self.stations_beside(bond).into();
+            round.waiting = match topic {
+                Topic::Groups => self.rejoins(bond, now),
+                Topic::Stations | Topic::Reminder => self.stations_beside(bond, topic),
+            };
             round.more -= 1;
         }
         let burst = round.waiting.len().min(BURST);
-        let burst: Vec<Station> = round.waiting.drain(..burst).collect();
+        let burst: Vec<Said> = round.waiting.drain(..burst).collect();
         let mut frames: BTreeMap<PortIndex, Vec<Box<[u8]>>> = BTreeMap::new();
         let bridge = self.view.ports.get(bond);
         let bridge = bridge.and_then(|port| self.view.bridges.get(&port.bridge));
-        for station in &burst {
+        for said in &burst {
             if let Some(bridge) = bridge {
                 // What comes back of this is no word of the station from out there.
-                let key = FdbKey::new(station.vid, station.mac.word());
+                let key = FdbKey::new(said.vid, said.mac.word());
                 bridge.spec.fdb.note_announced(key, now.as_secs_u32());
             }
-            self.compose(bond, station, round, &mut frames);
+            self.compose(bond, said, &mut round.turns, &mut frames);
         }
         for (index, frames) in frames {
             self.send_by(index, frames);
         }
         let config = self.bonds.get(bond).map(|bond| &bond.wanted().config);
-        round.next = now
-            + if round.waiting.is_empty() {
-                config.map_or(AGAIN, again)
-            } else {
-                PACE
-            };
+        let pause = match (topic, config) {
+            _ if !round.waiting.is_empty() => PACE,
+            (Topic::Groups, _) => REJOIN_AGAIN,
+            (_, config) => config.map_or(AGAIN, again),
+        };
+        round.next = now + pause;
         !round.waiting.is_empty() || round.more > 0
     }
 
@@ -136,46 +177,41 @@ impl Controller {
     fn compose(
         &self,
         bond: &str,
-        station: &Station,
-        round: &mut Round,
+        said: &Said,
+        turns: &mut RoundRobin,
         frames: &mut BTreeMap<PortIndex, Vec<Box<[u8]>>>,
     ) {
         let (Some(port), Some(state)) = (self.view.ports.get(bond), self.bonds.get(bond)) else {
             return;
         };
-        let tagged = station.vid.and_then(|vid| port.view.egress_tagged(vid));
-        let tagged = station.vid.filter(|_| tagged == Some(true));
+        let tagged = said.vid.and_then(|vid| port.view.egress_tagged(vid));
+        let tagged = said.vid.filter(|_| tagged == Some(true));
         let tag = tagged.map(|vid| Tag {
             tpid: Tpid::Dot1q,
             tci: Tci::default().with_vid(vid),
         });
         let sender = Sender {
             vid: tagged,
-            mac: station.mac.word(),
+            mac: said.mac.word(),
         };
-        let all = if round.reminds {
-            vec![station.reminder()]
-        } else {
-            station.announcements()
-        };
-        for said in all {
+        for said in &said.frames {
             let flow = || FlowView::leaving(&said.addresses, tag, &said.rest);
             let send = |member| frames.entry(member).or_default().push(said.frame(tagged));
-            state.transmit().each(sender, flow, &mut round.turns, send);
+            state.transmit().each(sender, flow, turns, send);
         }
     }
 
     /// Everybody on the bond's bridge who is not behind the bond, in the VLANs that the bond carries; who was
     /// seen last comes first.
-    fn stations_beside(&self, bond: &str) -> Vec<Station> {
+    fn stations_beside(&self, bond: &str, topic: Topic) -> VecDeque<Said> {
         let view = Arc::clone(&self.view);
         let Some(port) = view.ports.get(bond) else {
-            return Vec::new();
+            return VecDeque::new();
         };
         let (Some(bridge), PortState::Forwarding) =
             (view.bridges.get(&port.bridge), port.view.state)
         else {
-            return Vec::new();
+            return VecDeque::new();
         };
         let carried = |vid| match vid {
             Some(vid) => port.view.egress_tagged(vid).is_some(),
@@ -203,7 +239,60 @@ impl Controller {
             })
             .collect();
         found.sort_by_key(|(seen, _)| std::cmp::Reverse(*seen));
-        found.into_iter().map(|(_, station)| station).collect()
+        let said = |station: Station| Said {
+            vid: station.vid,
+            mac: station.mac,
+            frames: match topic {
+                Topic::Reminder => vec![station.reminder()],
+                _ => station.announcements(),
+            },
+        };
+        found
+            .into_iter()
+            .map(|(_, station)| said(station))
+            .collect()
+    }
+
+    /// What stations on the bond's bridge reported of groups, in the VLANs that the bond carries.
+    fn rejoins(&mut self, bond: &str, now: Instant) -> VecDeque<Said> {
+        let view = Arc::clone(&self.view);
+        let Some(port) = view.ports.get(bond) else {
+            return VecDeque::new();
+        };
+        let Some(bridge) = view.bridges.get(&port.bridge) else {
+            return VecDeque::new();
+        };
+        let carried =
+            |vid: Option<Vid>| vid.is_none_or(|vid| port.view.egress_tagged(vid).is_some());
+        let rejoins = self.groups.rejoin(bridge.index, now).into_iter();
+        let rejoins = rejoins.filter(|again| carried(again.place.vid));
+        rejoins
+            .map(|again| Said {
+                vid: again.place.vid,
+                mac: again.place.mac,
+                frames: vec![again.said],
+            })
+            .collect()
+    }
+
+    /// A station reported what it wants of groups.
+    pub(super) fn hear_groups(&mut self, punt: &Punt, now: Instant) {
+        let Some((addresses, rest)) = punt.bytes.split_first_chunk::<12>() else {
+            return;
+        };
+        let [.., a, b, c, d, e, f] = *addresses;
+        let bridge = self.view.names.get(&punt.port);
+        let bridge = bridge.and_then(|name| self.view.ports.get(name));
+        let bridge = bridge.and_then(|port| self.view.bridges.get(&port.bridge));
+        if let Some(bridge) = bridge {
+            let place = Place {
+                bridge: bridge.index,
+                port: punt.port,
+                vid: punt.vid,
+                mac: MacAddr([a, b, c, d, e, f]),
+            };
+            self.groups.hear(place, rest, now);
+        }
     }
 
     /// The IP addresses that are known of a station: those that a host port was given.
@@ -232,8 +321,8 @@ impl Controller {
 }
 
 fn again(config: &BondConfig) -> Duration {
-    match config.peer_notif_delay {
-        0 => AGAIN,
-        ms => Duration::from_millis(ms.into()),
+    match (config.peer_notif_delay, config.miimon()) {
+        (0, 0) => AGAIN,
+        (0, ms) | (ms, _) => Duration::from_millis(ms.min(LONGEST).into()),
     }
 }

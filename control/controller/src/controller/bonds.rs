@@ -12,13 +12,22 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use vswitch_api::text::path;
 use vswitch_api::types::Severity;
-use vswitch_base::{EtherView, Instant, PortIndex};
+use vswitch_base::{Duration, EtherView, Instant, PortIndex};
 use vswitch_core::bond::{Admits, Transmit};
+use vswitch_core::watch::Watched;
 
-/// What the passes know of a bond: how it sends, whether that may come back, and what each member lets in.
-fn part_of(bond: &Bond) -> (Transmit, bool, Vec<Option<Admits>>) {
-    let admits = bond.members().iter().map(|m| bond.admits(m.index));
-    (bond.transmit().clone(), bond.reflects(), admits.collect())
+/// What the passes know of a member: what it lets in and shows.
+type Part = (Option<Admits>, Option<Watched>);
+
+/// What the passes know of a bond: how it sends, whether that may come back, and its members.
+fn part_of(bond: &Bond) -> (Transmit, bool, Vec<Part>) {
+    let members = bond.members().iter();
+    let part = members.map(|m| (bond.admits(m.index), bond.watched(m.index)));
+    (bond.transmit().clone(), bond.reflects(), part.collect())
+}
+
+fn miimon(bond: &Bond) -> u32 {
+    bond.wanted().config.miimon()
 }
 
 impl Controller {
@@ -31,7 +40,7 @@ impl Controller {
         let mut gone = std::mem::take(&mut self.bonds);
         let mut bonds = BTreeMap::new();
         let (mut changed, mut all) = (false, Vec::new());
-        let (mut slow, mut speaking) = (Vec::new(), Vec::new());
+        let (mut slow, mut speaking, mut probes) = (Vec::new(), Vec::new(), Vec::new());
         for (name, wanted) in &view.bonds {
             let known = gone.remove(name);
             let new = known.is_none();
@@ -41,7 +50,16 @@ impl Controller {
                 bond.configure(wanted);
             }
             let before = part_of(&bond);
-            let happened = bond.update(|member| self.link_seen(member), now);
+            let monitored = bond.is_monitored();
+            let asked = if monitored {
+                let seen = |m| self.link_seen(m, false).mac;
+                let first = || bond.members().iter().find_map(seen);
+                self.asked_by(name, wanted, bond.address().or_else(first))
+            } else {
+                Vec::new()
+            };
+            bond.set_asked(asked, now);
+            let happened = bond.update(|member| self.link_seen(member, monitored), now);
             let lost = before.0 != Transmit::Nobody && !bond.carries();
             if let Some(port) = view.ports.get(name).filter(|_| lost) {
                 // Whoever was behind it may be anywhere when it comes back.
@@ -53,6 +71,7 @@ impl Controller {
                 all.push((name, happened));
             }
             slow.extend(bond.take_slow());
+            probes.extend(bond.take_probes());
             if bond.take_moved() {
                 speaking.push(name);
             }
@@ -65,8 +84,9 @@ impl Controller {
         }
         self.bonds = bonds;
         self.send_slow(slow);
+        self.send_probes(probes);
         self.announcing
-            .retain(|name, _| view.bonds.contains_key(name));
+            .retain(|(name, _), _| view.bonds.contains_key(name));
         for name in speaking {
             self.begin_announcing(name, now);
         }
@@ -76,22 +96,24 @@ impl Controller {
         changed
     }
 
-    /// Whether there is a bond.
+    /// How long from one look at the members' carriers to the next: the shortest `miimon`; `None`: none is.
     #[must_use]
-    pub fn has_bonds(&self) -> bool {
-        !self.bonds.is_empty()
+    pub fn link_poll(&self) -> Option<Duration> {
+        let shortest = self.bonds.values().map(miimon).filter(|ms| *ms > 0).min();
+        shortest.map(|ms| Duration::from_millis(ms.into()))
     }
 
-    /// The kernel's numbers of the devices that are members of bonds, in our namespace.
+    /// The kernel's numbers of the devices that are members of bonds with a `miimon`, in our namespace.
     #[must_use]
     pub fn bonded_devices(&self) -> Vec<u32> {
-        let members = self.bonds.values().flat_map(Bond::members);
+        let polled = self.bonds.values().filter(|bond| miimon(bond) > 0);
+        let members = polled.flat_map(Bond::members);
         let open = members.filter_map(|member| self.actual.ports.get(&member.name));
         let ours = open.filter(|port| port.spec.netns().is_none());
         ours.filter_map(|port| port.facts.ifindex).collect()
     }
 
-    fn link_seen(&self, member: &Member) -> LinkSeen {
+    fn link_seen(&self, member: &Member, counted: bool) -> LinkSeen {
         let wanted = self.view.ports.get(&member.name);
         let open = self.actual.ports.get(&member.name).filter(|open| {
             open.attached
@@ -113,6 +135,11 @@ impl Controller {
                 .and_then(|link| link.speed_mbps)
                 .or(open.facts.speed_mbps),
             mac: link.and_then(|link| link.mac).or(open.facts.mac),
+            frames_in: if counted {
+                self.counters.totals(member.index).frames_in
+            } else {
+                0
+            },
         }
     }
 
@@ -181,6 +208,19 @@ impl Controller {
                     let message = format!("the link of {member} in {name} is {state}");
                     self.note(now, "bond-link", &object, severity, message);
                 }
+                Happened::Monitor { member, silent } => {
+                    let (severity, message) = match silent {
+                        Some(why) => (
+                            Severity::Warning,
+                            format!("{member} in {name} passes no frames: {why}"),
+                        ),
+                        None => (
+                            Severity::Info,
+                            format!("{member} in {name} passes frames again"),
+                        ),
+                    };
+                    self.note(now, "bond-monitor", &object, severity, message);
+                }
                 Happened::Lacp { severity, message } => {
                     self.note(now, "lacp", &object, severity, format!("{name}: {message}"));
                 }
@@ -210,6 +250,12 @@ impl Controller {
         let mut found = bonds.filter_map(|(bond, state)| {
             let member = state.members().iter().find(|m| m.name == name)?;
             Some(match (member.state, state.negotiation()) {
+                (LinkState::Up | LinkState::Failing, None)
+                    if state.silence(member.index).is_some() =>
+                {
+                    let why = state.silence(member.index).unwrap_or_default();
+                    format!("carries nothing of {bond}: {why}")
+                }
                 (LinkState::Up, Some(lacp)) => format!("{}, in {bond}", lacp.part(member.index)),
                 (LinkState::Up, None) if state.is_standby(member.index) => {
                     format!("on standby in {bond}")

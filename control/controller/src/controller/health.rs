@@ -56,6 +56,7 @@ impl Controller {
 
     pub(super) fn health(&self, now: Instant) -> HealthReply {
         let mut problems = self.port_problems();
+        problems.extend(self.bond_problems(now));
         problems.extend(self.address_problems(now));
         if self.stalled {
             let message = "a worker does not take the newest configuration".to_owned();
@@ -90,7 +91,7 @@ impl Controller {
         }
     }
 
-    fn problem(
+    pub(super) fn problem(
         &self,
         kind: &str,
         object: &str,

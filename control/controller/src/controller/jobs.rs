@@ -324,6 +324,7 @@ impl Controller {
                     trouble: None,
                     shut: None,
                     partner: None,
+                    unasked_lacp: None,
                 });
             self.refresh_status(name, now);
         }

@@ -14,7 +14,7 @@ use vswitch_core::verdict::PuntReason;
 use vswitch_lacp::SlowProtocol;
 
 /// A partner that was not heard for this long is told anew when it speaks again.
-const PARTNER_QUIET: Duration = Duration::from_secs(120);
+pub(super) const PARTNER_QUIET: Duration = Duration::from_secs(120);
 
 impl Controller {
     /// A worker handed a frame over.
@@ -28,6 +28,8 @@ impl Controller {
                 let what = "its link partner speaks spanning tree".to_owned();
                 self.heard(&name, what, now);
             }
+            PuntReason::Groups => self.hear_groups(punt, now),
+            PuntReason::Probe => self.hear_neighbour(punt.port, &punt.bytes, now),
             PuntReason::SlowProtocol => {
                 if self.hear_slow(punt.port, &punt.bytes, now) {
                     // Its bond speaks LACP.
@@ -35,10 +37,15 @@ impl Controller {
                     SlowProtocol::parse_frame(&punt.bytes)
                 {
                     let actor = pdu.actor;
-                    let what = format!(
-                        "its link partner speaks LACP ({actor}), and the port is in no bond"
-                    );
+                    let why = match self.config.bond_of(&name) {
+                        Some(bond) => format!("bond {bond} does not"),
+                        None => "the port is in no bond".to_owned(),
+                    };
+                    let what = format!("its link partner speaks LACP ({actor}), and {why}");
                     self.heard(&name, what, now);
+                    if let Some(status) = self.status.get_mut(&name) {
+                        status.unasked_lacp = Some(now);
+                    }
                 }
             }
         }

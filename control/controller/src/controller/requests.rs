@@ -48,6 +48,19 @@ impl Controller {
                     .map(|(changes, warnings)| PlanReply { changes, warnings });
                 self.streams.answer(id, reply);
             }
+            Request::BondList(list) => {
+                let reply = self.bond_list(list.bond.as_deref(), now);
+                self.streams.answer(id, reply);
+            }
+            Request::BondSetActive(set) => {
+                let reply = self.bond_set_active(&set);
+                self.streams.answer(id, reply);
+                self.advance(now);
+            }
+            Request::BondHash(hash) => {
+                let reply = self.bond_hash(&hash);
+                self.streams.answer(id, reply);
+            }
             Request::FdbList(list) => self.fdb_list(id, &list, more, now),
             Request::FdbFlush(flush) => {
                 let flushed = self.fdb_flush(&flush);
@@ -269,6 +282,11 @@ const fn is_change(request: &Request) -> bool {
             | Request::DelPort(_)
             | Request::AddVlan(_)
             | Request::DelVlan(_)
+            | Request::BondAdd(_)
+            | Request::BondSet(_)
+            | Request::BondDel(_)
+            | Request::BondAddMember(_)
+            | Request::BondDelMember(_)
             | Request::FdbAdd(_)
             | Request::FdbDel(_)
     )

@@ -2,10 +2,12 @@
 
 mod addresses;
 mod announcing;
+mod bond_requests;
 mod bonds;
 mod changes;
 mod devices;
 mod lacp;
+mod monitoring;
 mod random;
 mod reads;
 

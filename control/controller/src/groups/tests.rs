@@ -146,7 +146,8 @@ fn what_is_wanted_follows_what_is_said() {
         frame
     };
     // Kind and number of sources; whether that leaves all but these, or these, or nothing.
-    let table: [(&[(u8, usize)], Option<(bool, usize)>); 9] = [
+    type Row = (&'static [(u8, usize)], Option<(bool, usize)>);
+    let table: [Row; 9] = [
         (&[(4, 0)], Some((true, 0))),
         (&[(4, 0), (3, 0)], None),
         (&[(3, 2)], Some((false, 2))),

@@ -66,6 +66,20 @@ fn foreign_phrases_are_understood() {
         ("link set p mtu 9000", "port set p --mtu 9000"),
         ("link show", "port list"),
         (
+            "add-bond br0 b p1 p2 lacp=active",
+            "bond add b --bridge br0 --members p1,p2",
+        ),
+        ("add-bond-iface b p3", "bond add-member b p3"),
+        ("del-bond-iface b p3", "bond del-member b p3"),
+        ("ifenslave b p3", "bond add-member b p3"),
+        ("ovs-appctl bond/show b", "bond show b"),
+        ("bond/list", "bond list"),
+        ("bond/set-active-member b p1", "bond set-active b p1"),
+        ("bond/set-active-slave b p1", "bond set-active b p1"),
+        ("bond/hash 52:54:00:00:00:01", "bond hash BOND FRAME"),
+        ("lacp/show", "lacp show"),
+        ("ovs-appctl lacp/show-stats b", "lacp show b --stats"),
+        (
             "tuntap add dev t mode tap",
             "port add t --bridge BRIDGE --kind tap",
         ),
@@ -81,7 +95,10 @@ fn foreign_phrases_are_understood() {
         told("tcpdump -i p").as_deref(),
         Some("use: vswctl capture p")
     );
-    assert_eq!(told("add-bond br0 b p1 p2").as_deref(), Some(BONDS));
+    assert_eq!(
+        told("ip link add name b type bond mode 802.3ad lacp_rate fast").as_deref(),
+        Some("use: vswctl bond add b --bridge BRIDGE --members A,B mode=802.3ad lacp_rate=fast")
+    );
     assert_eq!(told("showstp br0").as_deref(), Some(NO_STP));
     assert_eq!(told("statsu"), None);
 }
@@ -102,6 +119,10 @@ fn advice_is_understood_by_the_command_itself() {
         "fdb/flush",
         "tcpdump -i p",
         "bridge monitor fdb",
+        "add-bond br0 b p1 p2",
+        "ifenslave b p3",
+        "bond/set-active-member b p1",
+        "lacp/show-stats b",
     ] {
         let help = told(theirs).unwrap();
         let line = help.strip_prefix("use: ").unwrap();

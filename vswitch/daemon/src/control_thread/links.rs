@@ -25,11 +25,10 @@ impl ControlThread {
         }
     }
 
-    /// How long until carriers are asked for; `None` where there is no bond.
+    /// How long until carriers are asked for; `None` where no bond has a `miimon`.
     pub(super) fn until_carriers(&self) -> Option<Duration> {
         let now = self.clock.running_now();
-        let due = self.carriers.due(now);
-        let due = due.filter(|_| self.controller.has_bonds());
+        let due = self.carriers.due(self.controller.link_poll()?, now);
         due.map(|at| Duration::from(at.saturating_since(now)) + Duration::from_millis(1))
     }
 
@@ -43,10 +42,10 @@ impl ControlThread {
             }
             self.take_links(now);
         }
-        if self.controller.has_bonds() {
+        if let Some(round) = self.controller.link_poll() {
             let controller = &self.controller;
-            self.carriers
-                .ask(|| controller.bonded_devices(), self.clock.running_now());
+            let devices = || controller.bonded_devices();
+            self.carriers.ask(devices, round, self.clock.running_now());
         }
     }
 }

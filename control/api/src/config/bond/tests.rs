@@ -282,3 +282,5 @@ fn the_bond_of_a_protected_bridge_is_protected() {
     assert!(guard_protected(&old, &new).is_err());
     assert!(guard_protected(&old, &old.clone()).is_ok());
 }
+
+mod monitor;

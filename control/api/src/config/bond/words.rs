@@ -115,6 +115,55 @@ choice! {
     }
 }
 
+choice! {
+    /// Which frames show that a member receives (`arp_validate`).
+    ArpValidate {
+        /// Any.
+        #[default]
+        None = "none",
+        /// On the active member, or any outside of `active-backup`, what targets answer.
+        Active = "active",
+        /// On members on standby our own probes that come in there, as long as the active one is answered.
+        Backup = "backup",
+        /// As `active` and `backup`.
+        All = "all",
+        /// ARP and neighbour discovery of anybody.
+        Filter = "filter",
+        /// As `active`; on standby as `filter`.
+        FilterActive = "filter_active",
+        /// As `backup`; on the active member as `filter`.
+        FilterBackup = "filter_backup",
+    }
+}
+
+impl ArpValidate {
+    /// Whether frames of the active member, or of one on standby, have to be from or for a target.
+    pub const fn validates(self, active: bool) -> bool {
+        match self {
+            Self::All => true,
+            Self::Active | Self::FilterActive => active,
+            Self::Backup | Self::FilterBackup => !active,
+            Self::None | Self::Filter => false,
+        }
+    }
+
+    /// Whether, where nothing is validated, ARP and neighbour discovery alone count.
+    pub const fn filters(self) -> bool {
+        matches!(self, Self::Filter | Self::FilterActive | Self::FilterBackup)
+    }
+}
+
+choice! {
+    /// How many targets have to answer where answers are validated (`arp_all_targets`).
+    ArpAllTargets {
+        /// One.
+        #[default]
+        Any = "any",
+        /// Every one.
+        All = "all",
+    }
+}
+
 /// Reads a word of which the first `N` of `NAMES` have the kernel's numbers from 0 on.
 fn named<'de, T, D>(from: D, names: &'static [&'static str], n: usize) -> Result<T, D::Error>
 where
@@ -159,6 +208,8 @@ numbered! {
     primary_reselect: PrimaryReselect, 3;
     lacp_rate: LacpRate, 2;
     ad_select: AdSelect, 4;
+    arp_validate: ArpValidate, 7;
+    arp_all_targets: ArpAllTargets, 2;
 }
 
 /// On or off, in the words of the kernel: `"on"`, `"off"`, 1, 0, or `true`, `false`.

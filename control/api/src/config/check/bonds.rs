@@ -1,5 +1,7 @@
 //! Checks of bonds: their members, their numbers, and what the tables of bonds and members may not say.
 
+mod monitor;
+
 use super::Found;
 use crate::config::bond::MEMBERS_MAX;
 use crate::config::{BondConfig, BondMode, Config, PortConfig, PortKind};
@@ -34,6 +36,7 @@ pub(super) fn bond(config: &Config, name: &str, bond: &BondConfig, found: &mut F
     found.range(&at("updelay"), bond.updelay, 0, INT_MAX);
     found.range(&at("downdelay"), bond.downdelay, 0, INT_MAX);
     found.range(&at("num_grat_arp"), bond.num_grat_arp, 0, 255);
+    found.range(&at("resend_igmp"), bond.resend_igmp, 0, 255);
     let longest = 300_000;
     found.range(&at("peer_notif_delay"), bond.peer_notif_delay, 0, longest);
     if let Some(primary) = &bond.primary {
@@ -58,6 +61,7 @@ pub(super) fn bond(config: &Config, name: &str, bond: &BondConfig, found: &mut F
         }
     }
     lacp(name, bond, found);
+    monitor::monitor(config, name, bond, found);
     by_member(name, bond, found);
     found.range(&at("lp_interval"), bond.lp_interval, 1, INT_MAX);
     if config.port_of(name).is_some() && config.bridge_of(name).is_none() {

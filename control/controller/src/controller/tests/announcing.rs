@@ -3,10 +3,13 @@
 use super::learn;
 use crate::facts::{Link, LinkEvent};
 use crate::testing::{Rig, nic};
+use arrayvec::ArrayVec;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use vswitch_base::{Duration, MacAddr, PortIndex, Vid};
 use vswitch_core::guard::ECHO_S;
+use vswitch_core::punt::Punt;
+use vswitch_core::verdict::PuntReason;
 
 fn config(knobs: Value) -> Value {
     let mut bond = json!({ "mode": "active-backup", "members": ["eth0", "eth1"] });
@@ -220,4 +223,69 @@ fn who_is_announced_is_marked_so() {
     assert!(!marked(&rig, 1));
     carrier(&mut rig, "eth0", false);
     assert!([1, 2].iter().all(|number| marked(&rig, *number)));
+}
+
+/// N-06, K-18: what a station reported of a group is said again by the member that took over, in its name and
+/// VLAN, as often as configured; what left with its port is not.
+#[test]
+fn groups_are_joined_again_where_the_bond_goes_now() {
+    // Linux joins 239.1.2.3, version 2, from its EtherType on.
+    let report = "080046c0002000004000 0102e9120a000001ef010203940400001600f8faef010203";
+    let report = report.replace(' ', "");
+    let report: Vec<u8> = (0..report.len() / 2)
+        .map(|i| u8::from_str_radix(&report[2 * i..2 * i + 2], 16).expect("hex"))
+        .collect();
+    let mut rig = rig(json!({ "resend_igmp": 2, "num_grat_arp": 0 }));
+    let flags = ["vm1", "bond0"].map(|name| {
+        let view = rig.snapshot.port(rig.index(name));
+        view.expect("published").flags.tells_groups
+    });
+    assert_eq!(flags, [true, false]);
+    let punt = |port: PortIndex, vlan: u16, from: MacAddr| {
+        let group = [1, 0, 0x5e, 1, 2, 3];
+        let mut bytes = ArrayVec::new();
+        for part in [&group[..], &from.0, &report] {
+            bytes.try_extend_from_slice(part).expect("room");
+        }
+        Punt {
+            port,
+            reason: PuntReason::Groups,
+            at: vswitch_base::Instant::ZERO,
+            vid: Vid::new(vlan).ok(),
+            bytes,
+        }
+    };
+    for (port, vlan, number) in [("vm1", 100, 1), ("vm2", 1, 2), ("vm3", 300, 3)] {
+        let index = rig.index(port);
+        rig.controller
+            .handle_punt(&punt(index, vlan, mac(number)), rig.now);
+    }
+    rig.run();
+    rig.pass(Duration::from_secs(1));
+    said(&mut rig);
+    carrier(&mut rig, "eth0", false);
+    let eth1 = rig.index("eth1");
+    let mut heard = said(&mut rig);
+    heard.sort();
+    let mut expected = vec![(eth1, mac(1), 100, 0x0800), (eth1, mac(2), 0, 0x0800)];
+    expected.sort();
+    assert_eq!(heard, expected, "VLAN 300 is not the bond's");
+    rig.pass(Duration::from_millis(199));
+    assert_eq!(said(&mut rig), []);
+    rig.pass(Duration::from_millis(1));
+    assert_eq!(said(&mut rig).len(), 2, "again");
+    let mut without = config(json!({ "resend_igmp": 2, "num_grat_arp": 0 }));
+    without["port"]
+        .as_object_mut()
+        .expect("ports")
+        .remove("vm2");
+    rig.call("io.vswitch.Switch.Apply", json!({ "config": without }))
+        .expect("taken");
+    rig.pass(Duration::from_secs(1));
+    said(&mut rig);
+    carrier(&mut rig, "eth0", true);
+    carrier(&mut rig, "eth1", false);
+    let heard = said(&mut rig);
+    assert_eq!(heard.len(), 1, "{heard:?}");
+    assert_eq!(heard[0].1, mac(1));
 }

@@ -438,6 +438,7 @@ fn punt(rig: &Rig, port: &str, reason: PuntReason, bytes: &[u8]) -> Punt {
     kept.try_extend_from_slice(bytes).expect("a short frame");
     Punt {
         port: rig.index(port),
+        vid: None,
         reason,
         at: rig.now,
         bytes: kept,

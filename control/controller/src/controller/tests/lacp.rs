@@ -116,6 +116,7 @@ impl Pair {
             bytes.try_extend_from_slice(&frame).expect("room");
             let punt = Punt {
                 port,
+                vid: None,
                 reason: PuntReason::SlowProtocol,
                 at: now,
                 bytes,
@@ -354,4 +355,29 @@ fn the_mode_changes_to_lacp_and_back() {
             .count()
             == 4
     );
+}
+
+/// P-20, O-04: what operators see of a bond that negotiates.
+#[test]
+fn a_bond_tells_its_partner_and_each_members_machines() {
+    let mut pair = Pair::new(json!({ "lacp_rate": "fast" }));
+    pair.talk(ms(6_000));
+    let reply = pair.rig.call("io.vswitch.Bond.List", json!({}));
+    let bond = reply.expect("a list")["bonds"][0].clone();
+    assert_eq!(bond["state"], json!("up"), "{bond}");
+    assert_eq!(bond["findings"], json!([]));
+    let lacp = &bond["lacp"];
+    assert_eq!(
+        (&lacp["verdict"], &lacp["aggregatorPorts"], &lacp["rate"]),
+        (&json!("up"), &json!(2), &json!("fast"))
+    );
+    assert_eq!(lacp["partner"]["system"], json!(PARTNER.to_string()));
+    for member in bond["members"].as_array().expect("members") {
+        assert_eq!(member["role"], json!("carrying"));
+        let lacp = &member["lacp"];
+        assert_eq!(lacp["actor"]["stateLetters"], json!("ASGCD--F"));
+        assert_eq!(lacp["mux"], json!("COLLECTING_DISTRIBUTING"));
+        assert!(lacp["heardMs"].as_u64().expect("it was heard") <= 1_100);
+        assert!(lacp["lacpdusIn"].as_u64() > Some(2) && lacp["lacpdusOut"].as_u64() > Some(2));
+    }
 }
