@@ -82,6 +82,7 @@ impl Ours {
             running,
             speed_mbps: Some(10_000),
             mac: Some(station(0xa000 + last)),
+            ..LinkSeen::default()
         };
     }
 

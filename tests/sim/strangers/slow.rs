@@ -59,6 +59,7 @@ impl Bench {
             running: up[at],
             speed_mbps: Some(10_000),
             mac: Some(station(0xa0)),
+            ..LinkSeen::default()
         };
         self.bond.update(
             |m| seen(usize::from(m.index.0) - usize::from(MEMBERS[0].0)),
