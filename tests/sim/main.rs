@@ -17,6 +17,7 @@ mod learning;
 mod many_ports;
 mod mtu;
 mod oracle;
+mod pair;
 mod reconfigure;
 mod reflections;
 mod steps;
