@@ -10,12 +10,18 @@ use vswitch_api::config::{AdSelect, BondConfig, Goodbye, KeyPolicy, LacpRate};
 use vswitch_api::types::Severity;
 use vswitch_base::{Duration, EtherType, Instant, MacAddr, PortIndex};
 use vswitch_core::bond::Admits;
+use vswitch_lacp::mux::MuxState;
+use vswitch_lacp::receive::ReceiveState;
 use vswitch_lacp::{
-    Config, Event, Lacp, LinkState, MemberConfig, ParticipantInfo, Side, SystemId, Verdict,
+    Config, Event, Lacp, LinkState, MemberConfig, MemberStatus, ParticipantInfo, PortState, Side,
+    SystemId, Verdict,
 };
 
 /// A partner that keeps changing is told of this often at most.
 const PARTNER_TOLD: Duration = Duration::from_secs(1);
+
+/// How long a member that returns waits for the partner to say that it collects.
+const TAKEN_WITHIN: Duration = Duration::from_secs(1);
 
 /// What was last told of a member's partner.
 #[derive(Clone, Copy, Default)]
@@ -32,6 +38,8 @@ pub struct Negotiation {
     members: BTreeMap<PortIndex, (MemberConfig, LinkState)>,
     told: BTreeMap<PortIndex, Told>,
     goodbye: vswitch_lacp::Goodbye,
+    /// When it was last followed.
+    now: Instant,
 }
 
 impl std::fmt::Debug for Negotiation {
@@ -54,6 +62,7 @@ impl Negotiation {
             members: BTreeMap::new(),
             told: BTreeMap::new(),
             goodbye: vswitch_lacp::Goodbye::default(),
+            now: Instant::ZERO,
         }
     }
 
@@ -77,6 +86,7 @@ impl Negotiation {
         members: &[Member],
         now: Instant,
     ) {
+        self.now = now;
         self.goodbye = goodbye(config.lacp_goodbye);
         let wanted = words(config, system);
         if wanted != self.config {
@@ -153,7 +163,12 @@ impl Negotiation {
     /// When [`Self::follow`] has to be called though nothing came.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.lacp.poll_timeout()
+        let members = self.lacp.members().filter_map(|m| self.lacp.member(m));
+        let waiting = members.filter(|m| m.distributing && !self.is_taken(m));
+        waiting
+            .map(|m| m.since + TAKEN_WITHIN)
+            .chain(self.lacp.poll_timeout())
+            .min()
     }
 
     /// The system that agreed on the members that carry.
@@ -169,8 +184,24 @@ impl Negotiation {
 
     /// Whether the bond may send by that member.
     #[must_use]
+    ///
+    /// By coupled control a member sends when the partner is in sync; many partners take frames only a moment
+    /// later. So while another member is known to be taken from, one that returns waits for the partner to
+    /// say that it collects, for [`TAKEN_WITHIN`] at most.
     pub fn sends(&self, member: PortIndex) -> bool {
-        self.lacp.verdict().is_up() && self.lacp.member(member).is_some_and(|m| m.distributing)
+        let status = self.lacp.member(member);
+        let distributes = status.is_some_and(|m| m.distributing);
+        let taken = |m: &MemberStatus| m.distributing && self.is_taken(m);
+        let mut others = self.lacp.members().filter_map(|m| self.lacp.member(m));
+        self.lacp.verdict().is_up()
+            && distributes
+            && (status.is_some_and(|m| taken(&m)) || !others.any(|m| taken(&m)))
+    }
+
+    /// Whether the partner takes what a member sends, as far as it says or should.
+    fn is_taken(&self, member: &MemberStatus) -> bool {
+        let says = member.partner.state.contains(PortState::COLLECTING);
+        says || member.since + TAKEN_WITHIN <= self.now
     }
 
     /// Whether a member carries frames though nobody answers (`lacp_fallback_ab`).
@@ -179,12 +210,20 @@ impl Negotiation {
         matches!(self.lacp.verdict(), Verdict::Fallback { .. })
     }
 
-    /// What a member lets in: everything when it collects.
+    /// What a member lets in: everything when it collects, and from the moment on when we say that we are in
+    /// sync: a partner with coupled control sends as soon as it hears that.
     #[must_use]
     pub fn admits(&self, member: PortIndex) -> Admits {
-        match self.lacp.member(member) {
-            Some(status) if status.collecting => Admits::Everything,
-            _ => Admits::Nothing,
+        let Some(status) = self.lacp.member(member) else {
+            return Admits::Nothing;
+        };
+        let in_sync = status.mux == MuxState::Attached
+            && status.receive == ReceiveState::Current
+            && status.actor.state.contains(PortState::SYNCHRONIZATION);
+        if status.collecting || in_sync {
+            Admits::Everything
+        } else {
+            Admits::Nothing
         }
     }
 

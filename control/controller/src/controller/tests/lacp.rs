@@ -381,3 +381,30 @@ fn a_bond_tells_its_partner_and_each_members_machines() {
         assert!(lacp["lacpdusIn"].as_u64() > Some(2) && lacp["lacpdusOut"].as_u64() > Some(2));
     }
 }
+
+/// a member that returns loses nothing either way: what the partner sends as soon as we are in sync is
+/// let in, and nothing is sent to a partner that does not say that it takes it, while another member can.
+#[test]
+fn a_member_that_returns_takes_and_sends_when_the_partner_does() {
+    let mut pair = Pair::new(json!({ "lacp_rate": "fast" }));
+    let [eth0, eth1] = ["eth0", "eth1"].map(|name| pair.index(name));
+    pair.talk(ms(2_500));
+    pair.silent.insert(eth0);
+    pair.talk(ms(3_200));
+    assert_eq!(pair.senders(), [eth1]);
+    pair.silent.clear();
+    for _ in 0..400 {
+        pair.talk(ms(10));
+        let partner = pair.partner.member(eth0).expect("a member");
+        let admits = pair
+            .rig
+            .snapshot
+            .port(eth0)
+            .expect("published")
+            .admits
+            .clone();
+        assert!(!partner.distributing || admits == Admits::Everything);
+        assert!(!pair.senders().contains(&eth0) || partner.collecting);
+    }
+    assert_eq!(pair.senders(), [eth0, eth1]);
+}
