@@ -14,7 +14,8 @@
 //!
 //! In mode `802.3ad` the links decide who negotiates, and [`negotiation`] decides who carries.
 //!
-//! Pure: links, PDUs and time come in; [`Transmit`], [`Admits`], frames and a list of what happened go out.
+//! Pure: links, PDUs and time come in; [`Transmit`], [`vswitch_core::bond::Admits`],
+//! frames and a list of what happened go out.
 
 mod carriers;
 pub mod diagnosis;

@@ -2,7 +2,7 @@
 //! PDUs and what is worth telling come out.
 //!
 //! The machines are `vswitch_lacp`'s; here the operator's words become theirs, members get their numbers,
-//! and events become text. Nothing is sent before [`Negotiation::frames`] is asked.
+//! and events become text. Nothing is sent before [`Negotiation::payloads`] is asked.
 
 use super::{Happened, Member};
 use std::collections::{BTreeMap, BTreeSet};
