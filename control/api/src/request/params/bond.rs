@@ -121,7 +121,7 @@ impl BondHash {
     ///
     /// # Errors
     ///
-    /// As [`Trace::frame`].
+    /// As [`crate::request::Trace::frame`].
     pub fn frame(&self) -> Result<Vec<u8>, ApiError> {
         frame(&self.frame_hex)
     }
