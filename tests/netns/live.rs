@@ -88,9 +88,12 @@ fn options_change_while_frames_flow_and_none_is_lost() {
         );
         let told = std::thread::scope(|scope| {
             let pings = scope.spawn(|| run(&line));
-            for (knob, value) in knobs {
-                apply(&config(&json!({ "mode": mode, *knob: value })));
-                apply(&plain);
+            // Again and again: some change is under way whenever a request is.
+            while !pings.is_finished() {
+                for (knob, value) in knobs.clone() {
+                    apply(&config(&json!({ "mode": mode, *knob: value })));
+                    apply(&plain);
+                }
             }
             pings.join().expect("pings")
         });

@@ -1,6 +1,7 @@
 //! Open vSwitch as the other side: Debian's package, userspace datapath, in a namespace of a lab.
 
 use crate::lab::{Lab, eventually, run, sh};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -17,7 +18,9 @@ pub(crate) struct Ovs {
 pub(crate) fn is_installed() -> bool {
     let there = Path::new(SCHEMA).exists();
     if !there {
-        eprintln!("SKIPPED: Open vSwitch is not here: apt-get install openvswitch-switch");
+        // Not by a macro, whose output the test runner keeps to itself where a test passes.
+        let told = b"SKIPPED: Open vSwitch is not here: apt-get install openvswitch-switch\n";
+        let _told = std::io::stderr().write_all(told);
     }
     there
 }

@@ -150,10 +150,20 @@ pub(crate) fn icmpv6_checksum(src: Ipv6Addr, dst: Ipv6Addr, message: &[u8]) -> u
         &[0, 0, 0, 58],
         message,
     ];
-    let words = parts.iter().flat_map(|part| part.chunks_exact(2));
+    internet_checksum(&parts)
+}
+
+/// The internet checksum over parts, all but the last of an even length (RFC 1071).
+pub(crate) fn internet_checksum(parts: &[&[u8]]) -> u16 {
+    let words = parts.iter().flat_map(|part| part.chunks(2));
     let mut sum: u32 = words
-        .map(|word| u32::from(u16::from_be_bytes([word[0], word[1]])))
-        .sum();
+        .map(|word| {
+            u32::from(u16::from_be_bytes([
+                word[0],
+                word.get(1).copied().unwrap_or(0),
+            ]))
+        })
+        .fold(0, u32::wrapping_add);
     while sum > 0xffff {
         sum = (sum & 0xffff) + (sum >> 16);
     }

@@ -70,7 +70,6 @@ impl Groups {
         let Some(report) = report(rest) else {
             return false;
         };
-        self.forget_old(now);
         for record in &report.records {
             self.take(place, &report, record, now);
         }
@@ -82,7 +81,11 @@ impl Groups {
             return;
         }
         let key = (place, record.group);
-        let known = self.joined.remove(&key);
+        if !self.joined.contains_key(&key) && self.of_port(place) >= PORT_MAX {
+            // Rarely: who is full may have old ones.
+            self.forget_old(now);
+        }
+        let known = self.joined.remove(&key).filter(|m| now < m.at + LIFE);
         let fresh = known.is_none();
         let (mut exclude, mut sources) =
             known.map_or((false, BTreeSet::new()), |m| (m.exclude, m.sources));
@@ -99,7 +102,7 @@ impl Groups {
             (exclude, sources) = (true, BTreeSet::new());
         }
         let left = !exclude && sources.is_empty();
-        if left || fresh && self.of_port(place.port) >= PORT_MAX {
+        if left || fresh && self.of_port(place) >= PORT_MAX {
             return;
         }
         let membership = Membership {
@@ -112,11 +115,15 @@ impl Groups {
         self.joined.insert(key, membership);
     }
 
-    fn of_port(&self, port: PortIndex) -> usize {
-        self.joined
-            .keys()
-            .filter(|(place, _)| place.port == port)
-            .count()
+    fn of_port(&self, place: Place) -> usize {
+        let first = Place {
+            vid: None,
+            mac: MacAddr::ZERO,
+            ..place
+        };
+        let from = (first, IpAddr::from([0; 4]));
+        let same = |((other, _), _): &(&(Place, IpAddr), &Membership)| other.port == place.port;
+        self.joined.range(from..).take_while(same).count()
     }
 
     fn forget_old(&mut self, now: Instant) {

@@ -98,8 +98,6 @@ pub enum Admits {
     Everything,
     /// Only what is for the link itself (slow protocols): a standby member, or one that does not collect.
     Nothing,
-    /// Frames to single stations, no groups: a standby member of balance-alb.
-    Unicast,
     /// What no other member has brought yet: members that each get a copy (broadcast).
     Once(Once),
     /// Its share: members of a bond that the switch beyond does not know of (balance-slb).
@@ -129,7 +127,6 @@ impl Admits {
         match self {
             Self::Everything | Self::Once(_) => true,
             Self::Nothing => false,
-            Self::Unicast => !dst.is_multicast(),
             Self::Share(share) if dst.is_multicast() => share.groups,
             Self::Share(share) => {
                 let number = to.number(share.seed) as usize;
@@ -154,7 +151,7 @@ impl Admits {
         match self {
             Self::Share(_) => DropReason::BondShare,
             Self::Once(_) => DropReason::BondDuplicate,
-            Self::Everything | Self::Nothing | Self::Unicast => DropReason::BondInactive,
+            Self::Everything | Self::Nothing => DropReason::BondInactive,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! IGMP (RFC 1112, 2236, 3376) and MLD (RFC 2710, 3810) reports, read and written.
 
-use crate::announcement::Announcement;
+use crate::announcement::{Announcement, internet_checksum as sum};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use vswitch_base::{EtherType, MacAddr};
 
@@ -276,21 +276,4 @@ fn packet6(mac: MacAddr, from: Ipv6Addr, to: Ipv6Addr, mut message: Vec<u8>) -> 
     let dst = MacAddr([0x33, 0x33, to[12], to[13], to[14], to[15]]);
     let parts: [&[u8]; 5] = [&header, &from, &to, &ALERT6, &message];
     Announcement::new(dst, mac, EtherType(0x86dd), &parts)
-}
-
-/// The internet checksum over parts, all but the last of an even length (RFC 1071).
-fn sum(parts: &[&[u8]]) -> u16 {
-    let words = parts.iter().flat_map(|part| part.chunks(2));
-    let mut sum: u32 = words
-        .map(|word| {
-            u32::from(u16::from_be_bytes([
-                word[0],
-                word.get(1).copied().unwrap_or(0),
-            ]))
-        })
-        .fold(0, u32::wrapping_add);
-    while sum > 0xffff {
-        sum = (sum & 0xffff) + (sum >> 16);
-    }
-    !u16::try_from(sum).unwrap_or(0)
 }
