@@ -2,7 +2,7 @@
 
 use crate::lab::{Daemon, ctl, ran};
 use serde_json::{Value, json};
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
 use vswitch_api::ApiError;
 use vswitch_api::request::{FdbWatch, Watch};
@@ -18,7 +18,11 @@ fn message(stream: &mut UnixStream, rest: &mut Vec<u8>) -> Value {
             let message: Vec<u8> = rest.drain(..=end).collect();
             return serde_json::from_slice(&message[..end]).expect("JSON");
         }
-        let count = stream.read(&mut chunk).expect("a reply in time");
+        // A stop and continue of this process interrupts a read that has a time limit.
+        let count = match stream.read(&mut chunk) {
+            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+            read => read.expect("a reply in time"),
+        };
         assert!(count > 0, "the daemon hung up");
         rest.extend_from_slice(&chunk[..count]);
     }
