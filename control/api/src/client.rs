@@ -5,10 +5,11 @@
 //! has another remedy; an answer is waited for no longer than the timeout; a daemon that sends
 //! nonsense cannot make the client panic or hold more than one message. One connection, one
 //! thread, one call at a time. Implements the calling side of <https://varlink.org/Method-Call>.
-//! Not here: retries, and file descriptors with messages.
+//! Not here: retries.
 
 use std::io::{self, Read as _, Write as _};
 use std::marker::PhantomData;
+use std::os::fd::BorrowedFd;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -164,13 +165,29 @@ impl Client {
         typed::<M>(self.call_raw(M::NAME, parameters)?)
     }
 
+    /// Calls a method that takes file descriptors; they go with the call, the caller keeps its own.
+    ///
+    /// # Errors
+    ///
+    /// As [`Client::call`].
+    pub fn call_with_fds<M: Method>(
+        &mut self,
+        method: &M,
+        descriptors: &[BorrowedFd<'_>],
+    ) -> Result<M::Reply, ClientError> {
+        let parameters = to_value(M::NAME, method)?;
+        self.send(M::NAME, parameters, false, descriptors)?;
+        let reply = self.receive(M::NAME, Some(self.timeout))?;
+        typed::<M>(reply.into_result()?)
+    }
+
     /// Calls a method by its name with any parameters.
     ///
     /// # Errors
     ///
     /// As [`Client::call`].
     pub fn call_raw(&mut self, method: &str, parameters: Value) -> Result<Value, ClientError> {
-        self.send(method, parameters, false)?;
+        self.send(method, parameters, false, &[])?;
         let reply = self.receive(method, Some(self.timeout))?;
         if reply.continues {
             self.unusable = true;
@@ -189,7 +206,7 @@ impl Client {
     /// The call could not be sent. Refusals come as the first answer.
     pub fn call_more<M: Method>(&mut self, method: &M) -> Result<Replies<'_, M>, ClientError> {
         let parameters = to_value(M::NAME, method)?;
-        self.send(M::NAME, parameters, true)?;
+        self.send(M::NAME, parameters, true, &[])?;
         self.unusable = true; // Until the last answer has come.
         let wait = Some(self.timeout);
         Ok(Replies {
@@ -200,7 +217,13 @@ impl Client {
         })
     }
 
-    fn send(&mut self, method: &str, parameters: Value, more: bool) -> Result<(), ClientError> {
+    fn send(
+        &mut self,
+        method: &str,
+        parameters: Value,
+        more: bool,
+        descriptors: &[BorrowedFd<'_>],
+    ) -> Result<(), ClientError> {
         if self.unusable {
             let source =
                 io::Error::other("an earlier call on this connection was not answered to its end");
@@ -219,7 +242,11 @@ impl Client {
         let sent = self
             .stream
             .set_write_timeout(Some(self.timeout.max(Duration::from_millis(1))))
-            .and_then(|()| self.stream.write_all(&bytes));
+            .and_then(|()| match descriptors {
+                [] => Ok(0),
+                some => crate::descriptors::send(&self.stream, &bytes, some),
+            })
+            .and_then(|gone| self.stream.write_all(&bytes[gone..]));
         sent.map_err(|error| self.failed(method, error))
     }
 

@@ -4,7 +4,7 @@
 //! released declaration, and a test refuses to lose or retype one. Constant data.
 
 /// Every interface with its text, in the order in which `GetInfo` lists them.
-pub const TEXTS: [(&str, &str); 7] = [
+pub const TEXTS: [(&str, &str); 8] = [
     (
         "org.varlink.service",
         include_str!("../interfaces/org.varlink.service.varlink"),
@@ -16,6 +16,10 @@ pub const TEXTS: [(&str, &str); 7] = [
     (
         "io.vswitch.Bond",
         include_str!("../interfaces/io.vswitch.Bond.varlink"),
+    ),
+    (
+        "io.vswitch.Port",
+        include_str!("../interfaces/io.vswitch.Port.varlink"),
     ),
     (
         "io.vswitch.Fdb",

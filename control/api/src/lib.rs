@@ -7,7 +7,7 @@
 //!   [`types`], what they answer; [`error`], what they answer when they cannot.
 //! - [`interfaces`]: the same as text, the contract that introspection serves.
 //! - [`varlink`]: the wire, cut into messages without ever holding more than a limit.
-//! - [`client`]: a blocking client over it.
+//! - [`client`]: a blocking client over it; [`descriptors`], which go with messages.
 //! - [`text`]: near-miss suggestions for names, used in every "there is no …" error.
 //!
 //! Guarantees: no type of the data plane is named here, so a client does not link it; bytes
@@ -18,6 +18,7 @@
 
 pub mod client;
 pub mod config;
+pub mod descriptors;
 pub mod error;
 pub mod hex;
 pub mod interfaces;

@@ -167,6 +167,19 @@ methods! {
     /// Which member would send a frame.
     "io.vswitch.Bond.Hash" BondHash Monitor Once -> HashReply;
 
+    /// Gives an attachment its port.
+    "io.vswitch.Port.Attach" Attach Admin Once -> AttachReply;
+    /// Takes the port of an attachment away.
+    "io.vswitch.Port.Detach" Detach Admin Once -> DetachReply;
+    /// Whether an attachment has its port.
+    "io.vswitch.Port.Check" CheckAttachment Monitor Once -> CheckReply;
+    /// Detaches what is no longer valid.
+    "io.vswitch.Port.CollectGarbage" CollectGarbage Admin Once -> GarbageReply;
+    /// Whether attaching can succeed.
+    "io.vswitch.Port.Ready" Ready Monitor Once -> ReadyReply;
+    /// Attachments.
+    "io.vswitch.Port.List" ListAttachments Monitor Once -> AttachmentsReply;
+
     /// Known addresses.
     "io.vswitch.Fdb.List" FdbList Monitor Pages -> FdbPage;
     /// Configures an address.

@@ -6,6 +6,7 @@
 //! reads a newer daemon. Counters count from the start of the daemon, in frames and bytes;
 //! times are RFC 3339 strings in UTC. Plain data; any thread.
 
+mod attachment;
 mod bond;
 mod debug;
 mod fdb;
@@ -14,6 +15,10 @@ mod stats;
 
 use serde::{Deserialize, Serialize};
 
+pub use attachment::{
+    AttachMode, AttachReply, Attached, Attachment, AttachmentsReply, CheckReply, DetachReply,
+    GarbageReply, ReadyReply,
+};
 pub use bond::{
     Bond, BondFinding, BondMember, BondsReply, HashReply, LacpBond, LacpEnd, LacpMember,
     SetActiveReply,

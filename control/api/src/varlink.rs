@@ -8,7 +8,7 @@
 //! costs the limit and loses its connection); JSON nests at most 128 deep (serde_json's own
 //! limit, which is on because its `unbounded_depth` feature is off). Sans-IO: who owns the
 //! socket feeds the bytes, on any thread. Implements <https://varlink.org/Method-Call>.
-//! Not here: `upgrade` (no method of ours upgrades), file descriptors.
+//! Not here: `upgrade` (no method of ours upgrades); file descriptors are in [`crate::descriptors`].
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};

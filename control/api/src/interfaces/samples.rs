@@ -50,6 +50,14 @@ pub(super) fn parameters(method: &str) -> Value {
         "Bond.Hash" => {
             json!({"bond": "x", "frameHex": "00", "vlan": 5, "policy": "layer3+4"})
         }
+        "Port.Attach" => json!({
+            "attachment": attachment(), "mode": "tap", "device": "net1",
+            "netns": "/run/netns/x", "config": {"bridge": "b"}, "descriptors": 1,
+        }),
+        "Port.Detach" | "Port.Check" => json!({"attachment": attachment()}),
+        "Port.CollectGarbage" => json!({"network": "n", "valid": [attachment()]}),
+        "Port.Ready" => json!({"bridge": "b"}),
+        "Port.List" => json!({"network": "n"}),
         "Fdb.List" | "Fdb.Flush" => json!({"bridge": "b", "port": "p", "vlan": 5, "mac": mac}),
         "Fdb.Add" => {
             with(json!({"bridge": "b", "mac": mac, "vlan": 5, "port": "p", "kind": "local"}))
@@ -132,6 +140,14 @@ fn change() -> Change {
         before: Some(json!({"mtu": 1500})),
         after: Some(json!({"mtu": 9000})),
         impact: Impact::PortFlap,
+    }
+}
+
+fn attachment() -> Attachment {
+    Attachment {
+        network: text("n"),
+        container_id: text("c"),
+        ifname: text("net1"),
     }
 }
 
@@ -285,6 +301,53 @@ pub(super) fn replies(method: &str) -> [Value; 2] {
                 ..HashReply::default()
             };
             both::<r::BondHash>(full, HashReply::default())
+        }
+        Request::Attach(_) => {
+            let full = AttachReply {
+                mac: Some(text("02:00:00:00:00:01")),
+                warnings: vec![text("w")],
+                ..AttachReply::default()
+            };
+            both::<r::Attach>(full, AttachReply::default())
+        }
+        Request::Detach(_) => {
+            both::<r::Detach>(DetachReply { detached: true }, DetachReply::default())
+        }
+        Request::CheckAttachment(_) => {
+            let full = CheckReply {
+                problems: vec![text("p")],
+                ..CheckReply::default()
+            };
+            both::<r::CheckAttachment>(full, CheckReply::default())
+        }
+        Request::CollectGarbage(_) => {
+            let full = GarbageReply {
+                removed: vec![attachment()],
+                failed: vec![text("f")],
+            };
+            both::<r::CollectGarbage>(full, GarbageReply::default())
+        }
+        Request::Ready(_) => {
+            let full = ReadyReply {
+                reason: Some(text("r")),
+                mtu: Some(1500),
+                default_pvid: Some(1),
+                modes: vec![text("tap")],
+                ..ReadyReply::default()
+            };
+            both::<r::Ready>(full, ReadyReply::default())
+        }
+        Request::ListAttachments(_) => {
+            let one = Attached {
+                attachment: attachment(),
+                netns: Some(text("/run/netns/x")),
+                reason: Some(text("r")),
+                ..Attached::default()
+            };
+            let full = AttachmentsReply {
+                attachments: vec![one],
+            };
+            both::<r::ListAttachments>(full, AttachmentsReply::default())
         }
         Request::FdbAdd(_) => both::<r::FdbAdd>(changed, none()),
         Request::FdbDel(_) => both::<r::FdbDel>(changed, none()),

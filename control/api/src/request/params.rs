@@ -26,8 +26,10 @@ fn is_false(flag: &bool) -> bool {
     !flag
 }
 
+mod attachment;
 mod bond;
 
+pub use attachment::{Attach, CheckAttachment, CollectGarbage, Detach, ListAttachments, Ready};
 pub use bond::{
     BondAdd, BondAddMember, BondDel, BondDelMember, BondHash, BondList, BondSet, BondSetActive,
 };

@@ -124,7 +124,8 @@ fn roles_follow_what_a_method_does() {
         assert_eq!(request.method(), *method);
         let verb = method.rsplit('.').next().unwrap_or_default();
         let changes = [
-            "Apply", "Add", "Set", "Del", "Flush", "Capture", "Put", "Take", "Warp",
+            "Apply", "Add", "Set", "Del", "Flush", "Capture", "Put", "Take", "Warp", "Attach",
+            "Detach", "Collect",
         ]
         .iter()
         .any(|prefix| verb.starts_with(prefix));
@@ -146,6 +147,7 @@ fn roles_follow_what_a_method_does() {
 
 /// Parameters that are enough for every method: what each requires.
 fn sample(method: &str) -> Value {
+    let attachment = json!({"network": "n", "containerId": "c", "ifname": "i"});
     match method
         .rsplit_once(".")
         .map(|(interface, verb)| (interface.rsplit('.').next().unwrap_or_default(), verb))
@@ -161,6 +163,11 @@ fn sample(method: &str) -> Value {
             json!({"bond": "x", "member": "p"})
         }
         Some(("Bond", "Hash")) => json!({"bond": "x", "frameHex": "00"}),
+        Some(("Port", "Attach")) => {
+            json!({"attachment": attachment, "mode": "veth", "device": "d", "config": {}})
+        }
+        Some(("Port", "Detach" | "Check")) => json!({"attachment": attachment}),
+        Some(("Port", "CollectGarbage")) => json!({"network": "n", "valid": []}),
         Some(("Fdb", "Add")) => json!({"mac": "02:00:00:00:00:01", "port": "x"}),
         Some(("Fdb", "Del")) => json!({"mac": "02:00:00:00:00:01", "bridge": "b"}),
         Some(("Debug", "Trace")) => json!({"port": "x", "frameHex": "00"}),
