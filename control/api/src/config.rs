@@ -24,6 +24,8 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::types::AttachMode;
+
 pub use bond::BondConfig;
 pub use bond::targets::{ArpTarget, NsTarget, TARGETS_MAX, Target};
 pub use bond::words::{
@@ -217,7 +219,7 @@ pub struct PortConfig {
     pub bridge: Option<String>,
     /// What the port is made of. Must be said in files and requests.
     pub kind: PortKind,
-    /// The network device of a `nic` port; without it the port's name.
+    /// The network device of a `nic` port, or of a TAP in another namespace; without it the port's name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub device: Option<String>,
     /// Access port: the one VLAN.
@@ -272,7 +274,8 @@ pub struct PortConfig {
     /// The group id that may open the TAP.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub group: Option<u32>,
-    /// The network namespace that the TAP is moved into: a name of `ip netns`, or a path.
+    /// The network namespace that the TAP is made in, or that the device of a `nic` port is in: a name of
+    /// `ip netns`, or a path.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub netns: Option<String>,
     /// The address of the TAP's device; without it one is derived from machine and name, so it is stable.
@@ -280,6 +283,9 @@ pub struct PortConfig {
     pub mac: Option<Mac>,
     /// Whether the port is administratively up. Default true.
     pub enabled: bool,
+    /// Of a port that is no part of the configuration but an attachment's: what it is made of.
+    #[serde(skip)]
+    pub attached: Option<AttachMode>,
 }
 
 impl Default for PortConfig {
@@ -312,6 +318,7 @@ impl Default for PortConfig {
             netns: None,
             mac: None,
             enabled: true,
+            attached: None,
         }
     }
 }

@@ -63,6 +63,7 @@ impl Actual {
         });
         AttachedState {
             ports: ports.collect(),
+            ..AttachedState::default()
         }
     }
 }

@@ -21,6 +21,7 @@ use vswitch_api::config::{
     Membership, PortConfig, PortKind, StaticKind, StpState,
 };
 use vswitch_api::text::path;
+use vswitch_api::types::AttachMode;
 use vswitch_base::{BridgeIndex, Generation, MacAddr, PortIndex, Vid, VidSet};
 use vswitch_core::fdb::{EntryKind, Fdb};
 use vswitch_core::snapshot::{
@@ -378,8 +379,10 @@ fn port_spec(name: &str, port: &PortConfig, bridge: &BridgeConfig, facts: &Facts
         PortKind::Nic => OpenKind::Nic {
             device: port.device.clone().unwrap_or_else(|| name.to_owned()),
             ring_slots: port.ring_slots,
+            netns: port.netns.clone(),
         },
         PortKind::Tap => OpenKind::Tap {
+            device: port.device.clone(),
             netns: port.netns.clone(),
             persistent: port.persistent,
             owner: port.owner,
@@ -400,6 +403,8 @@ fn port_spec(name: &str, port: &PortConfig, bridge: &BridgeConfig, facts: &Facts
         queues: queues(port.queues),
         device,
         found: None,
+        handed: None,
+        made_for_us: port.attached == Some(AttachMode::Veth),
     }
 }
 
@@ -432,6 +437,8 @@ fn host_spec(
         queues: queues(host.queues),
         device,
         found: None,
+        handed: None,
+        made_for_us: false,
     }
 }
 
@@ -443,6 +450,9 @@ pub fn blocked(
     spec: &OpenSpec,
     facts: &Facts,
 ) -> Option<(String, ConfigError)> {
+    if spec.netns().is_some() {
+        return None;
+    }
     let link = facts.named(spec.device_name()?)?;
     let error = |key: &str, message: String, hint: String| {
         let at = if key.is_empty() {
@@ -473,7 +483,7 @@ pub fn blocked(
             }
             None
         }
-        OpenKind::Tap { netns: None, .. } | OpenKind::Host => {
+        OpenKind::Tap { .. } | OpenKind::Host => {
             let what = link.kind.as_deref().unwrap_or("hardware");
             if what == "tun" {
                 return None;
@@ -484,7 +494,7 @@ pub fn blocked(
                 format!("give this {kind} another name, or remove it: ip link del dev {device}"),
             )
         }
-        OpenKind::Tap { .. } | OpenKind::Bond | OpenKind::Mem => None,
+        OpenKind::Bond | OpenKind::Mem => None,
     }
 }
 

@@ -20,6 +20,7 @@
 
 mod addresses;
 mod announcing;
+mod attaching;
 mod bond_requests;
 mod bonds;
 mod health;
@@ -35,6 +36,7 @@ mod streams;
 mod trace;
 
 use crate::actual::Actual;
+use crate::attachments::Attachments;
 use crate::bond::Bond;
 use crate::compile::{Compiled, PortRun, WantedPort, compile};
 use crate::effect::{AttachedState, Effect, EffectId, FoundState};
@@ -61,7 +63,7 @@ use vswitch_core::counters::PortTotals;
 use vswitch_core::snapshot::Snapshot;
 
 /// Changes waiting for the one under way, at most.
-pub const QUEUE_MAX: usize = 64;
+pub const QUEUE_MAX: usize = 512;
 /// A worker that has not taken a snapshot for this long is reported.
 const OBSERVE_PATIENCE: Duration = Duration::from_secs(5);
 
@@ -120,6 +122,9 @@ pub struct Settings {
     pub mem_ports: bool,
     /// Forwarding threads, for the health report.
     pub workers: u32,
+    /// Whether the daemon may enter network namespaces, and so find the device of a port there again
+    /// after a restart.
+    pub enters_namespaces: bool,
     /// The daemon's version.
     pub version: String,
     /// Nanoseconds since 1970 at [`Instant::ZERO`].
@@ -163,9 +168,12 @@ pub struct Controller {
     facts: Facts,
     registry: Registry,
 
-    /// What is running, and what the files said when they were last read.
+    /// What is running: what the operator wants, with the attachments in it.
     config: Config,
+    /// What the operator wants, and what the files said when they were last read.
+    operator: Config,
     saved: Config,
+    attachments: Attachments,
     generation: u64,
     /// `config`, compiled.
     committed: Arc<Compiled>,
@@ -232,7 +240,16 @@ impl Controller {
             facts.insert(link);
         }
         let mut registry = Registry::new(settings.hash_seed);
-        let target = Arc::new(compile(&config, &mut registry, &facts)?);
+        let operator = config;
+        let recovered = settings.recovered.attachments.clone();
+        let attachments = Attachments::recovered(recovered);
+        let (config, target, attachments) =
+            match compile(&attachments.merge(&operator), &mut registry, &facts) {
+                Ok(target) => (attachments.merge(&operator), target, attachments),
+                // Said in full only when it is the operator's configuration that is wrong.
+                Err(_) => attaching::without_wrong(&operator, attachments, &mut registry, &facts)?,
+            };
+        let target = Arc::new(target);
         let wall = WallClock {
             unix_ns_at_zero: settings.unix_ns_at_zero,
         };
@@ -242,8 +259,10 @@ impl Controller {
             begun: now,
             facts,
             registry,
-            saved: config.clone(),
+            saved: operator.clone(),
             config,
+            operator,
+            attachments,
             generation: 1,
             committed: target,
             view: Arc::default(),
@@ -368,7 +387,8 @@ impl Controller {
             }
         }
         if self.save_again.poll_expiration(now) {
-            self.send(Effect::SaveState(self.actual.attached_state()), false);
+            let state = self.state_to_save();
+            self.send(Effect::SaveState(state), false);
         }
         self.settle_due |= self.set_again.poll_expiration(now);
         self.tick_addresses(now);
@@ -438,7 +458,7 @@ impl Controller {
         now.saturating_since(self.begun).as_secs()
     }
 
-    /// The running configuration.
+    /// The running configuration, with the attachments in it.
     #[must_use]
     pub const fn config(&self) -> &Config {
         &self.config

@@ -49,6 +49,8 @@ pub struct Conditions {
     pub lost: BTreeSet<String>,
     /// Former states of devices that an earlier daemon left changed, by port.
     pub found: BTreeMap<String, crate::effect::FoundState>,
+    /// The port that is opened with the descriptors of a call, and the call.
+    pub handed: Option<(String, u64)>,
     /// Whether persistent TAPs that are no longer wanted stay: the daemon is ending.
     pub keep_persistent: bool,
 }
@@ -128,13 +130,12 @@ fn push_leave(
     let close = leave.iter().map(|(name, port)| {
         // Only what is ours and outlives us needs deleting, never a device that was there before us. A TAP
         // that is wanted again under the same name stays for whoever has it open.
-        let again = target
-            .ports
-            .get(*name)
-            .is_some_and(|w| is_persistent_tap(&w.spec) && w.spec.netns() == port.spec.netns());
+        let again = target.ports.get(*name).is_some_and(|w| {
+            is_made_for_us(&w.spec) && device_key(&w.spec) == device_key(&port.spec)
+        });
         Effect::ClosePort {
             index: port.index,
-            delete: is_persistent_tap(&port.spec) && !again && !conditions.keep_persistent,
+            delete: is_made_for_us(&port.spec) && !again && !conditions.keep_persistent,
         }
     });
     push(stages, close.collect());
@@ -143,6 +144,10 @@ fn push_leave(
 fn open_effect(wanted: &WantedPort, conditions: &Conditions) -> Effect {
     let mut spec = wanted.spec.clone();
     spec.found = conditions.found.get(&spec.name).cloned();
+    let handed = conditions.handed.as_ref();
+    spec.handed = handed
+        .filter(|(name, _)| *name == spec.name)
+        .map(|(_, call)| *call);
     Effect::OpenPort {
         index: wanted.index,
         spec,
@@ -254,14 +259,13 @@ fn device_key(spec: &OpenSpec) -> Option<(Option<&str>, &str)> {
     Some((spec.netns(), spec.device_name()?))
 }
 
-const fn is_persistent_tap(spec: &OpenSpec) -> bool {
-    matches!(
-        spec.kind,
-        OpenKind::Tap {
-            persistent: true,
-            ..
-        }
-    )
+/// Whether the device was made for this port and outlives us.
+const fn is_made_for_us(spec: &OpenSpec) -> bool {
+    match spec.kind {
+        OpenKind::Tap { persistent, .. } => persistent,
+        OpenKind::Nic { .. } => spec.made_for_us,
+        OpenKind::Host | OpenKind::Bond | OpenKind::Mem => false,
+    }
 }
 
 /// The port that an effect is about, where it is about one.

@@ -9,6 +9,7 @@
 //! Plain data; nothing here does anything. What the data plane calls a port (queues, handles) never
 //! passes through here: the daemon keeps it by [`PortIndex`] between `OpenPort` and `ClosePort`.
 
+use crate::attachments::Record;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::net::IpAddr;
@@ -56,8 +57,8 @@ pub enum Effect {
     ClosePort {
         /// The port; open, not attached.
         index: PortIndex,
-        /// Whether the port's persistent TAP is deleted as well; without it it stays for its user. Never
-        /// set for a device that was not made by us.
+        /// Whether the port's device is deleted as well; without it it stays for its user. Never set for
+        /// a device that was not made by us, or by the CNI plugin for us.
         delete: bool,
     },
     /// Change an open device in place. Answer `Done`. Effects thread.
@@ -150,6 +151,11 @@ pub struct OpenSpec {
     /// For a device that was ours when the daemon last ended without putting it back: its state as it
     /// was found then, as [`PortFacts::found`] told it. To be restored when the port leaves.
     pub found: Option<FoundState>,
+    /// The call whose descriptors the port is opened with, if they have not been used; without them the
+    /// device is looked for by its name.
+    pub handed: Option<u64>,
+    /// Whether a `nic` device in our namespace was made for this port alone, so that it goes with it.
+    pub made_for_us: bool,
 }
 
 /// What a port is made of.
@@ -161,10 +167,15 @@ pub enum OpenKind {
         device: String,
         /// Slots of the receive ring; `None`: the backend's default.
         ring_slots: Option<u32>,
+        /// The namespace it is in: a name of `ip netns` or a path. Such a device was made for us: nothing
+        /// of it is changed or put back.
+        netns: Option<String>,
     },
     /// A TAP that we make.
     Tap {
-        /// The namespace it is moved into: a name of `ip netns` or a path.
+        /// Its name in that namespace; `None`: the port's.
+        device: Option<String>,
+        /// The namespace it is made in: a name of `ip netns` or a path.
         netns: Option<String>,
         /// Whether it outlives the daemon.
         persistent: bool,
@@ -186,8 +197,12 @@ impl OpenSpec {
     #[must_use]
     pub fn device_name(&self) -> Option<&str> {
         match &self.kind {
-            OpenKind::Nic { device, .. } => Some(device),
-            OpenKind::Tap { .. } | OpenKind::Host => Some(&self.name),
+            OpenKind::Nic { device, .. }
+            | OpenKind::Tap {
+                device: Some(device),
+                ..
+            } => Some(device),
+            OpenKind::Tap { device: None, .. } | OpenKind::Host => Some(&self.name),
             OpenKind::Bond | OpenKind::Mem => None,
         }
     }
@@ -196,8 +211,8 @@ impl OpenSpec {
     #[must_use]
     pub fn netns(&self) -> Option<&str> {
         match &self.kind {
-            OpenKind::Tap { netns, .. } => netns.as_deref(),
-            OpenKind::Nic { .. } | OpenKind::Host | OpenKind::Bond | OpenKind::Mem => None,
+            OpenKind::Tap { netns, .. } | OpenKind::Nic { netns, .. } => netns.as_deref(),
+            OpenKind::Host | OpenKind::Bond | OpenKind::Mem => None,
         }
     }
 
@@ -305,6 +320,13 @@ pub struct PortFacts {
 pub struct AttachedState {
     /// Ports whose device is open, by name.
     pub ports: Vec<AttachedPort>,
+    /// Who owns which port.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attachments: Vec<Record>,
+    /// The machine's boot in which this was written (`/proc/sys/kernel/random/boot_id`), for the daemon to
+    /// fill in: after another one nothing of it is there any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub boot: Option<String>,
 }
 
 /// One attached port.

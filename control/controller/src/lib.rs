@@ -10,6 +10,7 @@
 //! | --- | --- |
 //! | [`controller`] | the [`Controller`] and its verbs |
 //! | [`effect`] | side effects as data: the contract with the daemon |
+//! | [`attachments`] | ports that container runtimes own |
 //! | [`compile`] | configuration → ports, bridges, snapshots |
 //! | [`delta`], [`actual`] | what is open; the order of effects that leads to the target |
 //! | [`bond`] | whose link of a bond is good, who is active |
@@ -25,6 +26,7 @@
 
 pub mod actual;
 pub mod announcement;
+pub mod attachments;
 pub mod bond;
 pub mod compile;
 pub mod controller;
@@ -42,6 +44,7 @@ pub mod registry;
 mod testing;
 pub mod wall;
 
+pub use attachments::{Attachments, Record};
 pub use controller::{Controller, Counters, Peer, Reply, RequestId, Settings, VlanTotals};
 pub use effect::{
     AddressChange, AttachedPort, AttachedState, DeviceChange, DeviceSettings, Effect, EffectError,

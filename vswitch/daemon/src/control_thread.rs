@@ -28,7 +28,7 @@ use mio::{Events, Interest, Poll, Token, Waker};
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -132,6 +132,8 @@ pub(crate) struct ControlThread {
     started: String,
     calls: HashMap<RequestId, CallId>,
     requests: HashMap<CallId, RequestId>,
+    /// Descriptors of calls that are not done.
+    handed: HashMap<RequestId, Vec<OwnedFd>>,
     next_request: u64,
     opened: HashMap<PortIndex, Handles>,
     /// The name that an index was last opened for: another one begins with counters of its own.
@@ -233,6 +235,7 @@ pub(crate) fn run(
         started,
         calls: HashMap::new(),
         requests: HashMap::new(),
+        handed: HashMap::new(),
         next_request: 0,
         opened: HashMap::new(),
         names: HashMap::new(),
@@ -516,15 +519,20 @@ impl ControlThread {
                 if before.is_some_and(|before| before != spec.name) {
                     self.engine.borrow_mut().forget(index);
                 }
-                return self.effects.post(Job::Do(id, effect));
+                let handed = spec
+                    .handed
+                    .and_then(|call| self.handed.remove(&RequestId(call)));
+                return self
+                    .effects
+                    .post(Job::Do(id, effect, handed.unwrap_or_default()));
             }
             Effect::ClosePort { index, .. } => {
                 // Opened, never attached: the handles go before the device.
                 drop(self.opened.remove(&index));
-                return self.effects.post(Job::Do(id, effect));
+                return self.effects.post(Job::Do(id, effect, Vec::new()));
             }
             Effect::SetDevice { .. } | Effect::RestoreDevice(_) | Effect::SaveState(_) => {
-                return self.effects.post(Job::Do(id, effect));
+                return self.effects.post(Job::Do(id, effect, Vec::new()));
             }
         }
         self.controller

@@ -10,6 +10,7 @@ use crossbeam::channel::{Receiver, Sender, unbounded};
 use hashbrown::HashMap;
 use std::io;
 use std::net::IpAddr;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::thread::JoinHandle;
 use vswitch_api::config::{Cidr, Config};
@@ -21,16 +22,17 @@ use vswitch_controller::{
 use vswitch_core::mailbox::Retired;
 use vswitch_core::testing::MemPort;
 use vswitch_io::{
-    DeviceBefore, IpPrefix, NetNs, NicSpec, OpenedPort, PortCause, PortError, PortKeep, TapSpec,
-    addr, link, nic, open_nic, open_tap,
+    DeviceBefore, HandedNic, HandedTap, IpPrefix, NetNs, NicSpec, OpenedPort, PortCause, PortError,
+    PortKeep, TapSpec, addr, handed, link, nic, open_handed_nic, open_handed_tap, open_nic,
+    open_tap,
 };
 
 /// Something for the thread to do.
 #[expect(clippy::large_enum_variant, reason = "a handful wait at a time")]
 #[derive(Debug)]
 pub(crate) enum Job {
-    /// An effect of the controller.
-    Do(EffectId, Effect),
+    /// An effect of the controller, with the descriptors that a port is to be opened with.
+    Do(EffectId, Effect, Vec<OwnedFd>),
     /// Read the configuration files again: that of `--config`, or the default one.
     Load(Option<PathBuf>),
     /// Handles that the workers gave back: dropping them unmaps rings and closes sockets.
@@ -92,7 +94,9 @@ impl Effects {
                 };
                 while let Ok(job) = inbox.recv() {
                     let answer = match job {
-                        Job::Do(id, effect) => Answer::Effect(keeper.perform(id, effect)),
+                        Job::Do(id, effect, handed) => {
+                            Answer::Effect(keeper.perform(id, effect, handed))
+                        }
                         Job::Load(path) => Answer::Files(files::load_again(path.as_deref())),
                         Job::Drop(retired) => {
                             drop(retired);
@@ -145,7 +149,7 @@ struct Keeper {
 }
 
 impl Keeper {
-    fn perform(&mut self, id: EffectId, effect: Effect) -> Done {
+    fn perform(&mut self, id: EffectId, effect: Effect, handed: Vec<OwnedFd>) -> Done {
         let mut done = Done {
             id,
             result: Ok(EffectOutput::Done),
@@ -153,7 +157,7 @@ impl Keeper {
             warnings: Vec::new(),
         };
         match effect {
-            Effect::OpenPort { index, spec } => match self.open(index, &spec) {
+            Effect::OpenPort { index, spec } => match self.open(index, &spec, handed) {
                 Ok((facts, handles, warnings)) => {
                     done.result = Ok(EffectOutput::Opened(facts));
                     done.handles = Some((index, handles));
@@ -190,6 +194,7 @@ impl Keeper {
         &mut self,
         index: PortIndex,
         spec: &OpenSpec,
+        handed: Vec<OwnedFd>,
     ) -> Result<(PortFacts, Handles, Vec<String>), EffectError> {
         if spec.kind == OpenKind::Mem {
             let port = MemPort::new(vswitch_core::port::TxCaps::ALL);
@@ -221,7 +226,28 @@ impl Keeper {
         }
         let mut netns = None;
         let opened = match &spec.kind {
-            OpenKind::Nic { device, ring_slots } => {
+            OpenKind::Nic {
+                device,
+                netns: Some(place),
+                ..
+            } => {
+                let sockets = if handed.is_empty() {
+                    handed::nic_sockets(&open_netns(place)?, self.workers)
+                        .map_err(|e| io_error("enter the network namespace", place, &e))?
+                } else {
+                    handed
+                };
+                open_handed_nic(HandedNic {
+                    name: device.clone(),
+                    mac: spec.device.mac,
+                    mtu: spec.device.mtu.into(),
+                    workers: self.workers,
+                    sockets,
+                })
+            }
+            OpenKind::Nic {
+                device, ring_slots, ..
+            } => {
                 let mut nic = NicSpec::new(device);
                 nic.queues = spec.queues;
                 nic.workers = self.workers;
@@ -238,6 +264,29 @@ impl Keeper {
                 open_nic(&nic)
             }
             OpenKind::Tap {
+                device, persistent, ..
+            } if !handed.is_empty() => {
+                let mut queues = handed.into_iter();
+                let (Some(queue), None) = (queues.next(), queues.next()) else {
+                    return Err(EffectError {
+                        operation: format!("take over the TAP of {}", spec.name),
+                        errno: 0,
+                        errno_name: String::new(),
+                        message: "one descriptor is needed, its queue".to_owned(),
+                        hint: None,
+                    });
+                };
+                open_handed_tap(HandedTap {
+                    name: device.clone().unwrap_or_else(|| spec.name.clone()),
+                    mac: spec.device.mac,
+                    mtu: spec.device.mtu.into(),
+                    workers: self.workers,
+                    persistent: *persistent,
+                    queue,
+                })
+            }
+            OpenKind::Tap {
+                device,
                 netns: place,
                 persistent,
                 owner,
@@ -245,6 +294,7 @@ impl Keeper {
             } => {
                 netns = place.as_deref().map(open_netns).transpose()?;
                 let mut tap = self.tap_spec(spec);
+                tap.name = device.clone().unwrap_or(tap.name);
                 tap.persistent = *persistent;
                 tap.owner = *owner;
                 tap.group = *group;
@@ -277,7 +327,7 @@ impl Keeper {
             .before()
             .and_then(|before| serde_json::to_string(before).ok());
         let told = PortFacts {
-            ifindex: Some(facts.ifindex),
+            ifindex: Some(facts.ifindex).filter(|ifindex| *ifindex != 0),
             mac: facts.mac,
             mtu: facts.mtu,
             running: facts.carrier || !matches!(spec.kind, OpenKind::Nic { .. }),
@@ -310,8 +360,9 @@ impl Keeper {
         let Some((name, keep, ifindex, netns)) = self.keeps.remove(&index) else {
             return Ok(EffectOutput::Done);
         };
+        let mortal = delete && keep.make_mortal().map_err(|error| port_error(&error))?;
         keep.close().map_err(|error| port_error(&error))?;
-        if delete {
+        if delete && !mortal && ifindex != 0 {
             let gone = within(netns.as_ref(), || match link::by_index(ifindex)? {
                 Some(_) => link::delete(ifindex),
                 None => Ok(()),
@@ -428,7 +479,11 @@ fn save(path: &Path, state: &AttachedState) -> io::Result<()> {
         std::fs::create_dir_all(folder)?;
     }
     let draft = path.with_extension("new");
-    std::fs::write(&draft, serde_json::to_vec_pretty(state)?)?;
+    let state = AttachedState {
+        boot: boot_id(),
+        ..state.clone()
+    };
+    std::fs::write(&draft, serde_json::to_vec_pretty(&state)?)?;
     std::fs::rename(&draft, path)
 }
 
@@ -438,10 +493,21 @@ pub(crate) fn recovered(path: &Path) -> AttachedState {
     let Ok(bytes) = std::fs::read(path) else {
         return AttachedState::default();
     };
-    serde_json::from_slice(&bytes).unwrap_or_else(|error| {
+    let state: AttachedState = serde_json::from_slice(&bytes).unwrap_or_else(|error| {
         tracing::warn!(file = %path.display(), %error, "the state file of an earlier daemon is not usable");
         AttachedState::default()
-    })
+    });
+    if state.boot.is_some() && state.boot != boot_id() {
+        tracing::info!(file = %path.display(), "the machine was started anew: nothing of an earlier daemon is left");
+        return AttachedState::default();
+    }
+    state
+}
+
+/// A number of its own for each start of the machine (random(4)).
+fn boot_id() -> Option<String> {
+    let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    Some(id.trim().to_owned())
 }
 
 fn io_error(what: &str, object: &str, error: &io::Error) -> EffectError {

@@ -170,10 +170,20 @@ fn settings(options: &Options, clock: &Clock, workers: usize, state_file: &Path)
         machine: machine_number(),
         mem_ports: options.enable_mem_ports,
         workers: u32::try_from(workers).unwrap_or(u32::MAX),
+        enters_namespaces: enters_namespaces(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         unix_ns_at_zero: u64::try_from(zero.as_nanos()).unwrap_or(u64::MAX),
         recovered: effects::recovered(state_file),
     }
+}
+
+/// Whether this process may enter network namespaces.
+fn enters_namespaces() -> bool {
+    let sets = rustix::thread::capabilities(None);
+    sets.is_ok_and(|sets| {
+        sets.effective
+            .contains(rustix::thread::CapabilitySet::SYS_ADMIN)
+    })
 }
 
 /// A number of this machine and network namespace that stays the same: FNV-1a of its id.

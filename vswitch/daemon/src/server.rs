@@ -12,8 +12,10 @@ use mio::event::Event;
 use mio::net::{UnixListener, UnixStream};
 use mio::{Interest, Registry, Token};
 use std::collections::VecDeque;
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, Write};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+use vswitch_api::descriptors;
 use vswitch_api::varlink::{Call, MessageReader, Reply, encode};
 use vswitch_api::{ApiError, Request};
 use vswitch_base::Instant;
@@ -53,6 +55,8 @@ pub(crate) struct Incoming {
     pub request: Request,
     /// Whether the caller takes several replies.
     pub more: bool,
+    /// What came with the call.
+    pub descriptors: Vec<OwnedFd>,
 }
 
 struct Connection {
@@ -61,6 +65,8 @@ struct Connection {
     reader: MessageReader,
     /// Read but not yet cut into messages: a call is being answered.
     unread: VecDeque<u8>,
+    /// Came with what is not yet cut.
+    descriptors: Vec<OwnedFd>,
     readable: bool,
     out: VecDeque<u8>,
     /// The call being answered.
@@ -163,6 +169,7 @@ impl Server {
             peer,
             reader: MessageReader::default(),
             unread: VecDeque::new(),
+            descriptors: Vec::new(),
             readable: false,
             out: VecDeque::new(),
             current: None,
@@ -336,8 +343,10 @@ impl Server {
                 return true;
             }
             let mut chunk = [0; CHUNK];
-            match connection.stream.read(&mut chunk) {
+            let came = &mut connection.descriptors;
+            match descriptors::receive(&connection.stream, &mut chunk, came) {
                 Ok(0) => return false,
+                Ok(_) if came.len() > descriptors::DESCRIPTORS_MAX => return false,
                 Ok(n) => connection.unread.extend(&chunk[..n]),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => connection.readable = false,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
@@ -386,6 +395,8 @@ impl Server {
         };
         connection.calls += 1;
         let serial = connection.calls;
+        // The kernel ends a read where other descriptors begin: these are this call's.
+        let descriptors = std::mem::take(&mut connection.descriptors);
         connection.current = Some((serial, call.oneway));
         let id = CallId {
             connection: token,
@@ -402,6 +413,7 @@ impl Server {
                 peer,
                 request,
                 more: call.more,
+                descriptors,
             }),
             Err(error) => {
                 connection.current = None;

@@ -44,6 +44,9 @@ const SHORT_SLOT_BYTES: u32 = 1_664;
 /// two tags in band and what the kernel puts before a frame (76 bytes) it fits into a slot.
 const SHORT_MAX: u32 = 1_560;
 
+/// Where packet sockets come from: made here, or handed over by who may enter the device's namespace.
+pub(crate) type Sockets<'a> = dyn FnMut() -> io::Result<OwnedFd> + 'a;
+
 /// One socket and its ring.
 #[derive(Debug)]
 struct Half {
@@ -55,8 +58,8 @@ struct Half {
 }
 
 impl Half {
-    fn open(geometry: Geometry) -> io::Result<Self> {
-        let socket = packet::open()?;
+    fn open(geometry: Geometry, sockets: &mut Sockets<'_>) -> io::Result<Self> {
+        let socket = sockets()?;
         packet::set_ignore_outgoing(socket.as_fd())?;
         packet::set_vnet_header(socket.as_fd())?;
         let ring = RxRing::map(socket.as_fd(), geometry)?;
@@ -114,14 +117,15 @@ impl PacketRx {
         queues: u16,
         slots: u32,
         slot_bytes: u32,
+        sockets: &mut Sockets<'_>,
     ) -> io::Result<Vec<Self>> {
         if queues <= 1 && slots > 1 && slot_bytes > 4 * SHORT_SLOT_BYTES {
-            return Ok(vec![Self::two_rings(ifindex, slots, slot_bytes)?]);
+            return Ok(vec![Self::two_rings(ifindex, slots, slot_bytes, sockets)?]);
         }
         let geometry = Geometry::new(slots, slot_bytes);
         let mut opened = Vec::with_capacity(usize::from(queues));
         for _ in 0..queues.max(1) {
-            opened.push(Self::new(ifindex, None, Half::open(geometry)?));
+            opened.push(Self::new(ifindex, None, Half::open(geometry, sockets)?));
         }
         // Last, so that nothing arrives half set up.
         let mut group = None;
@@ -141,13 +145,21 @@ impl PacketRx {
         Ok(opened)
     }
 
-    fn two_rings(ifindex: u32, slots: u32, slot_bytes: u32) -> io::Result<Self> {
+    fn two_rings(
+        ifindex: u32,
+        slots: u32,
+        slot_bytes: u32,
+        sockets: &mut Sockets<'_>,
+    ) -> io::Result<Self> {
         let long = Geometry::new(slots / 2, slot_bytes);
         let bytes = u32::try_from(long.bytes()).unwrap_or(u32::MAX);
         // First here, because the program knows the sockets by the order in which they came, also when
         // the device was down and they join anew.
-        let mut short = Half::open(Geometry::new(bytes / SHORT_SLOT_BYTES, SHORT_SLOT_BYTES))?;
-        let mut long = Half::open(long)?;
+        let mut short = Half::open(
+            Geometry::new(bytes / SHORT_SLOT_BYTES, SHORT_SLOT_BYTES),
+            sockets,
+        )?;
+        let mut long = Half::open(long, sockets)?;
         packet::add_promiscuous(long.socket.as_fd(), ifindex)?;
         packet::bind_all(short.socket.as_fd(), ifindex)?;
         packet::bind_all(long.socket.as_fd(), ifindex)?;

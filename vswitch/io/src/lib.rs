@@ -3,6 +3,7 @@
 //!
 //! - [`nic`] and [`tap`] give the queues that implement `vswitch_core::port`'s traits, for workers, and
 //!   a [`PortKeep`] that gives the device back as it was found.
+//! - [`handed`] opens what somebody else made in a namespace that this process need not enter.
 //! - [`link`] and [`addr`] change devices and their addresses; [`LinkMonitor`] tells what changed, and [`CarrierProbe`]
 //!   what it may tell late.
 //! - [`Poller`] is a worker's way to sleep; [`pcap`] writes captures; [`NetNs`] is a network namespace.
@@ -16,6 +17,7 @@ pub mod addr;
 mod af_packet;
 mod carrier;
 mod error;
+pub mod handed;
 pub mod link;
 mod monitor;
 mod netlink;
@@ -35,6 +37,7 @@ pub use addr::IpPrefix;
 pub use af_packet::{RING_SLOTS, SLOT_BYTES};
 pub use carrier::CarrierProbe;
 pub use error::{PortCause, PortError};
+pub use handed::{HandedNic, HandedTap, open_handed_nic, open_handed_tap};
 pub use monitor::{LinkEvent, LinkMonitor};
 pub use nic::{DeviceBefore, NicSpec, open_nic};
 pub use poller::{Poller, Token, Waited, Waker};

@@ -16,6 +16,7 @@ use crate::nft::IngressGuard;
 use crate::nic_tx::NicTx;
 use crate::port::{Keep, OpenedPort, PortFacts, PortKeep};
 use crate::sys::ethtool::Ethtool;
+use crate::sys::packet;
 use crate::sys::xdp::XdpSender;
 use crate::sysctl;
 use serde::{Deserialize, Serialize};
@@ -180,6 +181,7 @@ fn open_queues(spec: &NicSpec, ifindex: u32, warnings: &mut Vec<String>) -> io::
         spec.queues.clamp(1, 64),
         spec.ring_slots,
         spec.slot_bytes,
+        &mut packet::open,
     )? {
         memory += queue.memory_bytes();
         rx.push(Box::new(queue));
@@ -194,7 +196,7 @@ fn open_queues(spec: &NicSpec, ifindex: u32, warnings: &mut Vec<String>) -> io::
     });
     let mut plain = plain.into_iter();
     for _ in 0..spec.workers {
-        let handle = NicTx::open(ifindex, plain.next())?;
+        let handle = NicTx::open(ifindex, plain.next(), packet::open()?)?;
         memory += handle.memory_bytes();
         tx.push(Box::new(handle));
     }

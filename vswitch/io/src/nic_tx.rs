@@ -45,12 +45,15 @@ impl std::fmt::Debug for NicTx {
 }
 
 impl NicTx {
-    /// Opens the way of one worker; `plain` is for frames without offloads.
+    /// Opens the way of one worker over a new packet socket; `plain` is for frames without offloads.
     ///
     /// # Errors
     /// `ENODEV`, `ENOMEM`, `EPERM`, or `ENOPROTOOPT` on kernels without an option that is needed.
-    pub(crate) fn open(ifindex: u32, plain: Option<XdpSender>) -> io::Result<Self> {
-        let socket = packet::open()?;
+    pub(crate) fn open(
+        ifindex: u32,
+        plain: Option<XdpSender>,
+        socket: OwnedFd,
+    ) -> io::Result<Self> {
         packet::set_vnet_header(socket.as_fd())?;
         packet::set_qdisc_bypass(socket.as_fd())?;
         packet::set_send_buffer(socket.as_fd(), SEND_BUFFER_BYTES)?;

@@ -5,6 +5,7 @@
 //! queues first: a queue of a closed port only reports that its device is gone.
 
 use crate::error::PortError;
+use crate::handed::HandedKeep;
 use crate::nic::{DeviceBefore, NicKeep};
 use crate::tap::TapKeep;
 use std::io;
@@ -57,6 +58,8 @@ pub struct PortKeep(pub(crate) Keep);
 pub(crate) enum Keep {
     Nic(NicKeep),
     Tap(TapKeep),
+    /// Of a device that was handed over open.
+    Handed(HandedKeep),
 }
 
 impl PortKeep {
@@ -66,7 +69,7 @@ impl PortKeep {
     pub const fn before(&self) -> Option<&DeviceBefore> {
         match &self.0 {
             Keep::Nic(nic) => Some(nic.before()),
-            Keep::Tap(_) => None,
+            Keep::Tap(_) | Keep::Handed(_) => None,
         }
     }
 
@@ -75,7 +78,7 @@ impl PortKeep {
     pub const fn is_isolated(&self) -> bool {
         match &self.0 {
             Keep::Nic(nic) => nic.is_isolated(),
-            Keep::Tap(_) => true,
+            Keep::Tap(_) | Keep::Handed(_) => true,
         }
     }
 
@@ -87,6 +90,19 @@ impl PortKeep {
         match &self.0 {
             Keep::Nic(_) => Err(io::ErrorKind::Unsupported.into()),
             Keep::Tap(tap) => tap.set_carrier(on),
+            Keep::Handed(_) => Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
+
+    /// Has a TAP that was handed over go with its last descriptor, although it is persistent; whether
+    /// this is such a port, so that there is no device to delete.
+    ///
+    /// # Errors
+    /// What the driver said; a device that is gone is a success.
+    pub fn make_mortal(&self) -> Result<bool, PortError> {
+        match &self.0 {
+            Keep::Handed(handed) => handed.make_mortal().map(|()| true),
+            Keep::Nic(_) | Keep::Tap(_) => Ok(false),
         }
     }
 
@@ -98,6 +114,7 @@ impl PortKeep {
         match self.0 {
             Keep::Nic(nic) => nic.close(),
             Keep::Tap(tap) => tap.close(),
+            Keep::Handed(_) => Ok(()),
         }
     }
 
@@ -107,6 +124,7 @@ impl PortKeep {
         match self.0 {
             Keep::Nic(nic) => nic.leave(),
             Keep::Tap(tap) => tap.leave(),
+            Keep::Handed(_) => {}
         }
     }
 }

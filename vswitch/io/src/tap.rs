@@ -24,7 +24,7 @@ use crate::port::{Keep, OpenedPort, PortFacts, PortKeep};
 use crate::sys::netns::NetNs;
 use crate::sys::tun;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use vswitch_base::MacAddr;
 use vswitch_core::port::{PortRx, PortTx};
 
@@ -218,19 +218,28 @@ fn make(spec: &TapSpec) -> Result<Made, PortError> {
     })
 }
 
-fn configure(
-    spec: &TapSpec,
-    queue: std::os::fd::BorrowedFd<'_>,
-    existed: bool,
+/// Has the device leave to us what it can: checksums and segmentation.
+pub(crate) fn take_offloads(
+    port: &str,
+    queue: BorrowedFd<'_>,
     warnings: &mut Vec<String>,
-) -> io::Result<Option<Link>> {
+) -> io::Result<()> {
     if tun::set_offloads(queue, tun::OFFLOADS_ALL).is_err() {
         tun::set_offloads(queue, tun::OFFLOADS_TCP)?;
         warnings.push(format!(
-            "port {}: this kernel does not hand over UDP segmentation offload (Linux 6.2 does)",
-            spec.name
+            "port {port}: this kernel does not hand over UDP segmentation offload (Linux 6.2 does)",
         ));
     }
+    Ok(())
+}
+
+fn configure(
+    spec: &TapSpec,
+    queue: BorrowedFd<'_>,
+    existed: bool,
+    warnings: &mut Vec<String>,
+) -> io::Result<Option<Link>> {
+    take_offloads(&spec.name, queue, warnings)?;
     if let Some(uid) = spec.owner {
         tun::set_owner(queue, uid)?;
     }
@@ -255,14 +264,14 @@ fn configure(
     link::by_index(link.ifindex)
 }
 
-type Queues = (
+pub(crate) type Queues = (
     Vec<Box<dyn PortRx>>,
     Vec<Box<dyn PortTx>>,
     u64,
     &'static str,
 );
 
-fn open_queues(
+pub(crate) fn open_queues(
     spec: &TapSpec,
     queues: &[OwnedFd],
     writers: &[OwnedFd],

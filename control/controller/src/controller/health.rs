@@ -82,7 +82,7 @@ impl Controller {
             version: self.settings.version.clone(),
             uptime_seconds: self.uptime_seconds(now),
             generation: self.generation,
-            unsaved: crate::plan::changes(&self.saved, &self.config).len() as u64,
+            unsaved: crate::plan::changes(&self.saved, &self.operator).len() as u64,
             bridges: u32::try_from(self.committed.bridges.len()).unwrap_or(u32::MAX),
             ports: u32::try_from(self.status.len()).unwrap_or(u32::MAX),
             ports_up: u32::try_from(up).unwrap_or(u32::MAX),

@@ -8,6 +8,7 @@
 //! ```
 
 use super::{Controller, Peer, PortStatus, RequestId};
+use crate::attachments::Attachments;
 use crate::compile::{Compiled, compile};
 use crate::delta::{Conditions, Stage, delta, port_of};
 use crate::effect::{Effect, EffectId};
@@ -16,7 +17,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use vswitch_api::ApiError;
 use vswitch_api::config::{Config, ConfigError};
-use vswitch_api::types::{Change, ChangeReply};
+use vswitch_api::types::{Attachment, Change};
 use vswitch_base::{Generation, Instant};
 
 /// What a job is for.
@@ -42,10 +43,39 @@ pub(super) struct ChangeJob {
     pub(super) request: Option<RequestId>,
     /// Who asked.
     pub(super) peer: Option<Peer>,
-    /// The configuration to be.
-    pub(super) config: Config,
+    /// What is to be.
+    pub(super) wanted: Wanted,
     /// What differs.
     pub(super) changes: Vec<Change>,
+}
+
+/// What a change leads to.
+#[derive(Debug)]
+pub(super) struct Wanted {
+    /// The operator's configuration.
+    pub(super) config: Config,
+    /// The attachments.
+    pub(super) attachments: Attachments,
+    /// How its caller is answered when it is true.
+    pub(super) answer: Answer,
+}
+
+/// How the caller of a change is answered.
+#[derive(Debug)]
+pub(super) enum Answer {
+    /// With the changes of the configuration.
+    Change,
+    /// With the port of an attachment.
+    Attached {
+        /// Whose.
+        attachment: Attachment,
+        /// Whether it had none before.
+        created: bool,
+    },
+    /// With whether there was a port.
+    Detached(bool),
+    /// With what was taken away.
+    Collected(Vec<Attachment>),
 }
 
 /// The one job under way.
@@ -57,6 +87,16 @@ pub(super) struct Job {
     pub(super) waiting: BTreeSet<EffectId>,
     until_observed: Option<Generation>,
     pub(super) failure: Option<ApiError>,
+}
+
+impl Job {
+    /// The attachments that a change leads to.
+    pub(super) const fn attachments(&self) -> Option<&Attachments> {
+        match &self.purpose {
+            Purpose::Change(change) => Some(&change.wanted.attachments),
+            Purpose::Settle | Purpose::Undo { .. } | Purpose::Stop => None,
+        }
+    }
 }
 
 impl Controller {
@@ -98,7 +138,12 @@ impl Controller {
             return true;
         }
         if let Some(config) = self.reload.take() {
-            return self.begin_change(None, None, *config, now) || self.begin(now);
+            let wanted = Wanted {
+                config: *config,
+                attachments: self.attachments.clone(),
+                answer: Answer::Change,
+            };
+            return self.begin_change(None, None, wanted, now) || self.begin(now);
         }
         while let Some((id, request, peer)) = self.queue.pop_front() {
             if self.begin_request(id, &request, peer, now) {
@@ -108,16 +153,21 @@ impl Controller {
         false
     }
 
-    /// Begins a change to `config`; false when there is nothing to wait for: refused, or no difference.
+    /// Begins a change; false when there is nothing to wait for: refused, or no difference.
     pub(super) fn begin_change(
         &mut self,
         request: Option<RequestId>,
         peer: Option<Peer>,
-        config: Config,
+        wanted: Wanted,
         now: Instant,
     ) -> bool {
-        let changes = plan::changes(&self.config, &config);
-        let target = match compile(&config, &mut self.registry, &self.facts) {
+        let changes = plan::changes(&self.operator, &wanted.config);
+        let merged = wanted.attachments.merge(&wanted.config);
+        if let Err(error) = self.attachments_allow(&wanted.config) {
+            self.answer_change(request, Err(error), now);
+            return false;
+        }
+        let target = match compile(&merged, &mut self.registry, &self.facts) {
             Ok(target) => Arc::new(target),
             Err(errors) => {
                 self.release_unused();
@@ -136,14 +186,24 @@ impl Controller {
             self.answer_change(request, Err(blocked.into()), now);
             return false;
         }
-        let conditions = self.conditions(Some(&target), now);
+        let mut conditions = self.conditions(Some(&target), now);
+        if let (Answer::Attached { attachment, .. }, Some(id)) = (&wanted.answer, request) {
+            conditions.handed = Some((attachment.port_name(), id.0));
+        }
+        let recorded = wanted.attachments == self.attachments;
         let job = ChangeJob {
             request,
             peer,
-            config,
+            wanted,
             changes,
         };
         self.start(Purpose::Change(Box::new(job)), target, &conditions);
+        // Written down before it is answered, also where no device is opened for it.
+        if let Some(job) = self.job.as_mut().filter(|_| !recorded)
+            && !job.stages.iter().any(|stage| matches!(stage, Stage::Save))
+        {
+            job.stages.push_back(Stage::Save);
+        }
         true
     }
 
@@ -225,7 +285,7 @@ impl Controller {
             }
             Some(Stage::Forget) => self.forget_displaced(),
             Some(Stage::Save) => {
-                let state = self.actual.attached_state();
+                let state = self.state_to_save();
                 let id = self.send(Effect::SaveState(state), true);
                 if let Some(job) = &mut self.job {
                     job.waiting.insert(id);
@@ -283,20 +343,20 @@ impl Controller {
                 self.settle_due |= self.is_unsettled(now);
             }
             Purpose::Change(change) => {
-                self.config = change.config;
+                self.config = change.wanted.attachments.merge(&change.wanted.config);
+                self.operator = change.wanted.config;
+                self.attachments = change.wanted.attachments;
                 self.committed = job.target;
                 self.generation += 1;
                 if change.request.is_none() {
-                    self.saved = self.config.clone();
+                    self.saved = self.operator.clone();
                 }
                 self.adopt_committed(now);
                 self.release_unused();
-                self.note_change(&change.changes, change.peer, now);
-                let reply = ChangeReply {
-                    generation: self.generation,
-                    changes: change.changes,
-                };
-                self.answer_change(change.request, Ok(reply), now);
+                if matches!(change.wanted.answer, Answer::Change) {
+                    self.note_change(&change.changes, change.peer, now);
+                }
+                self.answer_done(change.request, change.wanted.answer, change.changes, now);
             }
             Purpose::Undo { request, error } => {
                 self.release_unused();

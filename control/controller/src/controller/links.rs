@@ -185,7 +185,8 @@ impl Controller {
     /// Ports in trouble whose device has that name: NICs, or TAPs that we would make.
     fn waiting_for(&self, device: &str, nic: bool) -> Vec<String> {
         let waits = |name: &str, spec: &OpenSpec| {
-            spec.device_name() == Some(device)
+            spec.netns().is_none()
+                && spec.device_name() == Some(device)
                 && matches!(spec.kind, OpenKind::Nic { .. }) == nic
                 && self
                     .status

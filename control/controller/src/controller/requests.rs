@@ -1,5 +1,6 @@
 //! What a client asks: reads are answered at once, changes become jobs.
 
+use super::jobs::{Answer, Wanted};
 use super::{Controller, Peer, QUEUE_MAX, RequestId};
 use crate::compile::{errors, forbidden};
 use crate::events::Note;
@@ -32,7 +33,7 @@ impl Controller {
             Request::Watch(watch) => self.watch(id, watch.kinds, watch.since_sequence),
             Request::GetConfig(get) => {
                 let config = match get.source.unwrap_or_default() {
-                    ConfigSource::Running => &self.config,
+                    ConfigSource::Running => &self.operator,
                     ConfigSource::Saved => &self.saved,
                 };
                 let config = serde_json::to_value(config).unwrap_or_default();
@@ -60,6 +61,18 @@ impl Controller {
             Request::BondHash(hash) => {
                 let reply = self.bond_hash(&hash);
                 self.streams.answer(id, reply);
+            }
+            Request::CheckAttachment(check) => {
+                let reply = self.check_attachment(&check.attachment);
+                self.streams.answer(id, Ok(reply));
+            }
+            Request::Ready(ready) => {
+                let reply = self.ready(ready.bridge.as_deref());
+                self.streams.answer(id, reply);
+            }
+            Request::ListAttachments(list) => {
+                let reply = self.list_attachments(list.network.as_deref());
+                self.streams.answer(id, Ok(reply));
             }
             Request::FdbList(list) => self.fdb_list(id, &list, more, now),
             Request::FdbFlush(flush) => {
@@ -116,12 +129,14 @@ impl Controller {
 
     /// What a change would do, without doing it, and what its author may not have meant.
     fn try_out(&self, request: &Request) -> Result<(Vec<Change>, Vec<String>), ApiError> {
-        let config = edit(&self.config, request)?.unwrap_or_else(|| self.config.clone());
-        let mut wrong = errors(&config, &self.facts);
+        let config = edit(&self.operator, request)?.unwrap_or_else(|| self.operator.clone());
+        self.attachments_allow(&config)?;
+        let merged = self.attachments.merge(&config);
+        let mut wrong = errors(&merged, &self.facts);
         if wrong.is_empty() {
             // A port that does not work today is no reason to refuse another change.
             let new = |name: &String| !self.committed.ports.contains_key(name);
-            let forbidden = forbidden(&config, &self.facts).into_iter();
+            let forbidden = forbidden(&merged, &self.facts).into_iter();
             wrong.extend(
                 forbidden
                     .filter(|(name, _)| new(name))
@@ -132,8 +147,8 @@ impl Controller {
             return Err(wrong.into());
         }
         Ok((
-            plan::changes(&self.config, &config),
-            plan::warnings(&self.config, &config),
+            plan::changes(&self.operator, &config),
+            plan::warnings(&self.operator, &config),
         ))
     }
 
@@ -186,13 +201,24 @@ impl Controller {
             self.answer_change(Some(id), reply, now);
             return false;
         }
-        match edit(&self.config, request) {
+        match request {
+            Request::Attach(attach) => return self.attach(id, attach, peer, now),
+            Request::Detach(detach) => return self.detach(id, detach, peer, now),
+            Request::CollectGarbage(collect) => return self.collect(id, collect, peer, now),
+            _ => {}
+        }
+        match edit(&self.operator, request) {
             Ok(Some(config)) => {
                 // Also when nothing differs: a port that a guard has shut is configured up.
                 if let Request::SetPort(set) = request {
                     self.reopen(&set.name, now);
                 }
-                self.begin_change(Some(id), Some(peer), config, now)
+                let change = Wanted {
+                    config,
+                    attachments: self.attachments.clone(),
+                    answer: Answer::Change,
+                };
+                self.begin_change(Some(id), Some(peer), change, now)
             }
             Ok(None) => {
                 let method = request.method().to_owned();
@@ -287,6 +313,9 @@ const fn is_change(request: &Request) -> bool {
             | Request::BondDel(_)
             | Request::BondAddMember(_)
             | Request::BondDelMember(_)
+            | Request::Attach(_)
+            | Request::Detach(_)
+            | Request::CollectGarbage(_)
             | Request::FdbAdd(_)
             | Request::FdbDel(_)
     )

@@ -193,6 +193,14 @@ impl Controller {
     }
 
     fn owner_of(&self, name: &str) -> OwnerKind {
+        if self
+            .config
+            .port
+            .get(name)
+            .is_some_and(|p| p.attached.is_some())
+        {
+            return OwnerKind::Cni;
+        }
         let saved = self.saved.port_of(name).is_some() || self.saved.host.contains_key(name);
         if saved {
             OwnerKind::Static

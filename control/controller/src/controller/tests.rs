@@ -2,6 +2,7 @@
 
 mod addresses;
 mod announcing;
+mod attaching;
 mod bond_requests;
 mod bonds;
 mod changes;

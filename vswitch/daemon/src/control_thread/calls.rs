@@ -21,6 +21,7 @@ impl ControlThread {
             let ports = self.captures.end(call);
             self.remove_taps(&ports);
             if let Some(id) = self.requests.remove(&call) {
+                self.handed.remove(&id);
                 self.calls.remove(&id);
                 self.controller.handle_hangup(id);
             }
@@ -39,6 +40,7 @@ impl ControlThread {
             peer,
             request,
             more,
+            descriptors,
         } = call;
         let reply = match request {
             Request::GetInfo(_) => Reply::last(&ServiceInfo::current()),
@@ -85,9 +87,22 @@ impl ControlThread {
                 let by = Duration::from_millis(warp.milliseconds);
                 return self.warps.push_back((id, by));
             }
+            Request::Attach(ref attach)
+                if attach.descriptors.unwrap_or(0) as usize != descriptors.len() =>
+            {
+                let message = format!(
+                    "{} are announced, {} came with the call",
+                    attach.descriptors.unwrap_or(0),
+                    descriptors.len()
+                );
+                Reply::error(&ApiError::parameter("descriptors", message))
+            }
             request => {
                 self.next_request += 1;
                 let request_id = RequestId(self.next_request);
+                if !descriptors.is_empty() {
+                    self.handed.insert(request_id, descriptors);
+                }
                 self.calls.insert(request_id, id);
                 self.requests.insert(id, request_id);
                 let peer = Peer {
@@ -112,6 +127,7 @@ impl ControlThread {
             return;
         };
         if !reply.continues {
+            self.handed.remove(&id);
             self.calls.remove(&id);
             self.requests.remove(&call);
         }

@@ -48,6 +48,21 @@ pub(crate) fn attach_plain(fd: BorrowedFd<'_>, name: &str) -> io::Result<String>
     attach_with(fd, name, 0)
 }
 
+/// Whether a descriptor is a queue of a TAP that gives frames as [`attach`] asks for them: with a virtio-net
+/// header, without packet information, one queue.
+///
+/// # Errors
+/// `EBADFD` for a descriptor of the driver that is attached to nothing, `ENOTTY` for any other one.
+pub(crate) fn is_tap_queue(fd: BorrowedFd<'_>) -> io::Result<bool> {
+    let mut request = ifreq::request("any")?;
+    // SAFETY: TUNGETIFF writes the device's name and flags into the ifreq, no pointer.
+    unsafe { ifreq::ioctl(fd, libc::TUNGETIFF, &mut request)? };
+    // SAFETY: the kernel has just written the flags, and every bit pattern of them is a value.
+    let flags = libc::c_int::from(unsafe { request.ifr_ifru.ifru_flags });
+    let wanted = libc::IFF_TAP | libc::IFF_NO_PI | libc::IFF_VNET_HDR;
+    Ok(flags & (wanted | libc::IFF_MULTI_QUEUE | libc::IFF_TUN) == wanted)
+}
+
 fn attach_with(fd: BorrowedFd<'_>, name: &str, flags: libc::c_int) -> io::Result<String> {
     let mut request = ifreq::request(name)?;
     request.ifr_ifru.ifru_flags = libc::c_short::try_from(libc::IFF_TAP | libc::IFF_NO_PI | flags)

@@ -111,15 +111,14 @@ pub(super) fn devices(config: &Config, found: &mut Found) {
         .port
         .iter()
         .filter_map(|(name, port)| match port.kind {
+            // In another namespace the name is free again.
+            PortKind::Nic | PortKind::Tap if port.netns.is_some() => None,
             PortKind::Nic => {
                 let device = port.device.as_deref().unwrap_or(name);
                 Some((device, "port", name.as_str(), port.device.is_some()))
             }
-            // In another namespace the name is free again.
-            PortKind::Tap if port.netns.is_none() => {
-                Some((name.as_str(), "port", name.as_str(), false))
-            }
-            PortKind::Tap | PortKind::Mem | PortKind::Bond => None,
+            PortKind::Tap => Some((name.as_str(), "port", name.as_str(), false)),
+            PortKind::Mem | PortKind::Bond => None,
         });
     // Members that are devices. Members with a table are among the ports already.
     let members = config.bond.values().flat_map(|bond| &bond.members);

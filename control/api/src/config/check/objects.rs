@@ -289,9 +289,9 @@ fn port_kind(name: &str, port: &PortConfig, found: &mut Found) {
         ("persistent", port.persistent),
         ("owner", port.owner.is_some()),
         ("group", port.group.is_some()),
-        ("netns", port.netns.is_some()),
         ("mac", port.mac.is_some()),
     ];
+    let both = [("netns", port.netns.is_some())];
     if port.kind == PortKind::Bond && port.queues != 1 {
         found.add(
             &["port", name, "queues"],
@@ -300,7 +300,8 @@ fn port_kind(name: &str, port: &PortConfig, found: &mut Found) {
         );
     }
     let nic_only = [
-        ("device", port.device.is_some()),
+        // A TAP in another namespace may have another name there.
+        ("device", port.device.is_some() && port.netns.is_none()),
         ("ring_slots", port.ring_slots.is_some()),
     ];
     let wrong = tap_only
@@ -312,6 +313,11 @@ fn port_kind(name: &str, port: &PortConfig, found: &mut Found) {
             .iter()
             .filter(|_| port.kind != PortKind::Nic)
             .map(|field| (field, "nic")),
+    );
+    let wrong = wrong.chain(
+        both.iter()
+            .filter(|_| !matches!(port.kind, PortKind::Nic | PortKind::Tap))
+            .map(|field| (field, "tap")),
     );
     for ((key, _), kind) in wrong.filter(|((_, set), _)| *set) {
         found.add(

@@ -484,6 +484,7 @@ fn what_a_killed_daemon_left_is_handed_over_or_put_back() {
     };
     let recovered = AttachedState {
         ports: vec![left("eth0", 5), left("eth1", 6), left("eth2", 7)],
+        ..AttachedState::default()
     };
     // eth2 is another device by now: what was written down is not true of it.
     let links = [nic("eth0", 5), nic("eth1", 6), nic("eth2", 70)];
