@@ -15,8 +15,8 @@ use crate::failure::{Exit, Failure};
 use crate::render::{Format, Look};
 use crate::session::Session;
 use crate::{
-    World, api, bond, bridge, capture, config, daemon, drops, fdb, foreign, lacp, monitor, port,
-    shell, show, status, top, trace, vlan,
+    World, api, attachment, bond, bridge, capture, config, daemon, drops, fdb, foreign, lacp,
+    monitor, port, shell, show, status, top, trace, vlan,
 };
 
 /// Where the daemon listens unless told otherwise.
@@ -109,6 +109,13 @@ pub(crate) enum Command {
     /// Ports: attachments to the outside
     #[command(subcommand)]
     Port(port::Command),
+    /// Give an attachment, as container runtimes make them, a port on a device that is there
+    Attach(attachment::AttachArgs),
+    /// Take the port of an attachment away
+    Detach(attachment::DetachArgs),
+    /// Attachments: ports that container runtimes own
+    #[command(subcommand)]
+    Attachment(attachment::Command),
     /// Bonds: several ports that are one towards the bridge
     #[command(subcommand)]
     Bond(bond::Command),
@@ -187,6 +194,9 @@ fn dispatch(command: Command, session: &mut Session<'_, '_>) -> Result<(), Failu
         Command::Show(args) => show::run(&args, session),
         Command::Bridge(command) => bridge::run(command, session),
         Command::Port(command) => port::run(command, session),
+        Command::Attach(args) => attachment::attach(args, session),
+        Command::Detach(args) => attachment::detach(args, session),
+        Command::Attachment(command) => attachment::run(command, session),
         Command::Bond(command) => bond::run(command, session),
         Command::Lacp(command) => lacp::run(command, session),
         Command::Vlan(command) => vlan::run(command, session),

@@ -8,7 +8,7 @@
 //! | [`render`], [`units`] | tables and JSON from one value; numbers and times for people |
 //! | [`link`] | the daemon behind a trait, so that tests answer in its place |
 //! | [`workers`] | what a forwarding thread did between two readings |
-//! | `status`, `show`, `bridge`, `port`, `bond`, `lacp`, `vlan`, `fdb`, `trace`, `drops`, … | one file a noun |
+//! | `status`, `show`, `bridge`, `port`, `attachment`, `bond`, `lacp`, `vlan`, `fdb`, `trace`, `drops`, … | one file a noun |
 //! | [`iproute2`] | the text layouts and JSON of iproute2's `bridge` |
 //! | [`frame_text`], [`frame_line`], [`pcapng`] | frames: read from text, told in a line, written to files |
 //!
@@ -19,6 +19,7 @@
 
 mod api;
 mod args;
+mod attachment;
 mod bond;
 mod bridge;
 mod capture;

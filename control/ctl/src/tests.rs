@@ -222,6 +222,32 @@ fn port() {
 }
 
 #[test]
+fn attachments() {
+    golden(
+        "attachment",
+        &[
+            "attachment list",
+            "attachment ls -o wide",
+            "attachment list --network vlan100 -j",
+            "attachment list -o name",
+            "attach vlan100/9c/net1 --bridge mgmt-br --device veth9 --vlan 100 isolated=on",
+            "attach vlan100/3f2a/net1 --bridge mgmt-br --device pod0",
+            "attach vlan100/9c/net1 --bridge mgmt-bro --device veth9",
+            "attach vlan100/9c --bridge mgmt-br --device veth9",
+            "attach vlan100/9c/net1 --bridge mgmt-br --device veth9 --vlan 5000",
+            "attachment check vlan100/3f2a/net1",
+            "attachment check vlan100/77aa/net1",
+            "detach vlan100/77aa/net1",
+            "detach vlan100/9c/net1",
+            "detach vlan100/9c/net1 --if-exists",
+            "attachment gc vlan100",
+            "attachment gc vlan100 3f2a/net1",
+            "attachment gc vlan100 3f2a",
+        ],
+    );
+}
+
+#[test]
 fn bond_and_lacp() {
     golden(
         "bond",

@@ -1,5 +1,6 @@
 //! What the daemon of the tests answers: a node like that of the seed, in fixed reply types.
 
+mod attachments;
 mod bonds;
 mod node;
 
@@ -425,6 +426,9 @@ pub(crate) fn answer(method: &str, parameters: &Value) -> Result<Vec<Value>, Api
     refuse(parameters)?;
     let name = parameters["name"].as_str().unwrap_or_default();
     let port = parameters["port"].as_str().unwrap_or_default();
+    if let Some(verb) = method.strip_prefix("io.vswitch.Port.") {
+        return attachments::answer(verb, parameters);
+    }
     if let Some(verb) = method.strip_prefix("io.vswitch.Bond.") {
         return bonds::answer(verb, parameters);
     }
