@@ -18,7 +18,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 packages=(gcc libc6-dev iproute2 iputils-ping ethtool tcpdump iperf3 nftables python3 python3-venv
-  user-mode-linux openvswitch-switch)
+  user-mode-linux openvswitch-switch containernetworking-plugins)
 
 step() {
   printf '\n== %s\n' "$*"
@@ -63,7 +63,7 @@ run_daemon() {
 }
 run_netns() {
   need_root netns
-  cargo build --quiet -p vswitchd -p vswctl
+  cargo build --quiet -p vswitchd -p vswctl -p vswitch-cni
   cargo test --quiet -p vswitch-io --features testing -- --test-threads=1
   cargo test --quiet -p vswitch-tests --test netns -- --test-threads=1
 }

@@ -5,6 +5,7 @@
 
 mod bonds;
 mod checksums;
+mod cni;
 mod lab;
 mod lacp;
 mod live;

@@ -1,144 +1,163 @@
 //! `vswitch-cni`: the CNI plugin.
 //!
-//! What is here: the verb VERSION (CNI specification 1.1.0, section 2) and the specification's errors on
-//! stdout. Every other verb is refused with error 100, which says that attaching pods is not part of this
-//! release, so that a runtime never believes in a port that is not there. VERSION validates nothing but
-//! the configuration's own version: runtimes send it with placeholder values.
+//! | module | holds |
+//! | --- | --- |
+//! | [`spec`], [`result`], [`args`] | the specification's environment, versions, errors, results |
+//! | [`config`], [`tolerant`] | the network configuration, and JSON as people write it |
+//! | [`call`], [`verbs`] | one call; ADD, DEL, CHECK, GC, STATUS |
+//! | [`daemon`], [`pod`], [`ipam`], [`gateway`] | whom it works with: the switch, the pod's namespace, the address plugin, the node |
+//! | [`record`], [`fault`] | what is written down so that nothing is left; where it can be made to die |
+//! | [`install`], [`stand_in`] | the file in its place; in place of the plugin `bridge` |
+//!
+//! One call, one process: it reads its environment and standard input, prints one JSON object on standard output
+//! and ends. Nothing it reads can make it panic. Specification:
+//! <https://github.com/containernetworking/cni/blob/spec-v1.1.0/SPEC.md>.
 #![forbid(unsafe_code)]
 
-use serde::Serialize;
-use std::io::{Read, Write};
+mod args;
+mod call;
+mod config;
+mod daemon;
+mod fault;
+mod gateway;
+mod install;
+mod ipam;
+mod pod;
+mod record;
+mod result;
+mod spec;
+mod stand_in;
+mod tolerant;
+mod verbs;
+
+use args::Args;
+use call::Call;
+use serde_json::{Value, json};
+use spec::{CniError, Verb, code};
+use std::ffi::OsString;
+use std::io::{Read as _, Write as _};
 use std::process::ExitCode;
 
-/// Versions of the specification whose VERSION reply this is.
-const SUPPORTED: [&str; 5] = ["0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0"];
 /// A configuration is at most this long.
 const CONFIG_MAX: u64 = 1 << 20;
 
-/// The reply to VERSION.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct VersionReply {
-    cni_version: String,
-    supported_versions: [&'static str; 5],
-}
+const HELP: &str = "\
+vswitch-cni: the CNI plugin of vswitch. A container runtime runs it; by hand:
 
-/// The specification's error object.
-#[derive(Debug, Serialize, PartialEq, Eq)]
-#[serde(rename_all = "camelCase")]
-struct CniError {
-    cni_version: String,
-    code: u32,
-    msg: String,
-    details: String,
-}
+  vswitch-cni install [--dest DIR] [--as-bridge]   put it among the plugins (default /opt/cni/bin)
+  vswitch-cni uninstall [--dest DIR]               take it away, put the plugin \"bridge\" back
+  vswitch-cni faults                               steps after which VSWITCH_CNI_FAULT can make it die
+  vswitch-cni version
+
+As a plugin: CNI_COMMAND=ADD|DEL|CHECK|GC|STATUS|VERSION, the network configuration on standard input.
+The port of a pod by hand: vswctl attach, vswctl attachment list.
+";
 
 fn main() -> ExitCode {
-    let verb = std::env::var("CNI_COMMAND").unwrap_or_default();
-    let mut config = Vec::new();
-    let read = std::io::stdin().take(CONFIG_MAX).read_to_end(&mut config);
-    let (text, code) = match read {
-        Ok(_) => answer(&verb, &config),
-        Err(error) => refuse(
-            "1.1.0",
-            5,
-            "cannot read the configuration",
-            &error.to_string(),
-        ),
+    let words: Vec<OsString> = std::env::args_os().collect();
+    let program = words
+        .first()
+        .map_or_else(String::new, |word| word.to_string_lossy().into_owned());
+    if std::env::var_os("CNI_COMMAND").is_none() && words.len() > 1 {
+        return by_hand(&words[1..]);
+    }
+    if std::env::var_os("CNI_COMMAND").is_none() {
+        return print(HELP, ExitCode::from(2));
+    }
+    let mut input = Vec::new();
+    let read = std::io::stdin()
+        .take(CONFIG_MAX + 1)
+        .read_to_end(&mut input);
+    let outcome = match read {
+        Ok(_) if input.len() as u64 > CONFIG_MAX => Err(CniError::new(
+            code::DECODE,
+            "the network configuration is too long",
+            format!("at most {CONFIG_MAX} bytes are read"),
+        )),
+        Ok(_) => answer(&program, &input),
+        Err(error) => Err(CniError::new(
+            code::IO,
+            "cannot read the network configuration from standard input",
+            error.to_string(),
+        )),
     };
-    let mut out = std::io::stdout();
-    match writeln!(out, "{text}") {
+    match outcome {
+        Ok(None) => ExitCode::SUCCESS,
+        Ok(Some(value)) => print(&format!("{value}\n"), ExitCode::SUCCESS),
+        Err(error) => {
+            eprintln!("vswitch-cni: {error}");
+            let text = serde_json::to_string(&error).unwrap_or_default();
+            print(&format!("{text}\n"), ExitCode::FAILURE)
+        }
+    }
+}
+
+fn print(text: &str, code: ExitCode) -> ExitCode {
+    match std::io::stdout().write_all(text.as_bytes()) {
         Ok(()) => code,
         Err(_) => ExitCode::FAILURE,
     }
 }
 
-/// What to print, and how to exit.
-fn answer(verb: &str, config: &[u8]) -> (String, ExitCode) {
-    let parsed: Result<serde_json::Value, _> = serde_json::from_slice(config);
-    let said = parsed
-        .as_ref()
-        .ok()
-        .and_then(|c| c.get("cniVersion")?.as_str())
-        .unwrap_or("1.1.0");
-    match verb {
-        "VERSION" if parsed.is_err() => refuse(
-            "1.1.0",
-            6,
-            "the configuration is no JSON",
-            "VERSION reads cniVersion from stdin",
-        ),
-        "VERSION" => {
-            let reply = VersionReply {
-                cni_version: said.to_owned(),
-                supported_versions: SUPPORTED,
-            };
-            // A struct of strings always is JSON.
-            (
-                serde_json::to_string(&reply).unwrap_or_default(),
-                ExitCode::SUCCESS,
-            )
+fn by_hand(words: &[OsString]) -> ExitCode {
+    let command = words[0].to_string_lossy();
+    let outcome = match command.as_ref() {
+        "install" | "uninstall" => install::run(&command, &words[1..]),
+        "faults" => {
+            let lines = fault::STEPS.map(|(name, what)| format!("{name:<14}  {what}\n"));
+            Ok(lines.concat())
         }
-        "ADD" | "DEL" | "CHECK" | "GC" | "STATUS" => refuse(
-            said,
-            100,
-            &format!("{verb} is not part of this release of vswitch-cni"),
-            "attach the pod with the reference bridge plugin, or use a later release",
-        ),
-        "" => refuse(
-            said,
-            4,
-            "CNI_COMMAND is not set",
-            "a CNI runtime sets it; see the CNI specification",
-        ),
-        other => refuse(
-            said,
-            4,
-            &format!("unknown CNI_COMMAND {other:?}"),
-            "known: VERSION",
-        ),
-    }
-}
-
-fn refuse(version: &str, code: u32, msg: &str, details: &str) -> (String, ExitCode) {
-    let error = CniError {
-        cni_version: version.to_owned(),
-        code,
-        msg: msg.to_owned(),
-        details: details.to_owned(),
+        "version" | "--version" | "-V" => {
+            Ok(format!("vswitch-cni {}\n", env!("CARGO_PKG_VERSION")))
+        }
+        "help" | "--help" | "-h" => Ok(HELP.to_owned()),
+        other => Err(format!("unknown command \"{other}\"; vswitch-cni --help")),
     };
-    (
-        serde_json::to_string(&error).unwrap_or_default(),
-        ExitCode::FAILURE,
-    )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn version_lists_what_is_supported_whatever_else_is_set() {
-        let (text, code) = answer("VERSION", br#"{"cniVersion":"0.3.1","name":"x"}"#);
-        assert_eq!(code, ExitCode::SUCCESS);
-        assert_eq!(
-            text,
-            r#"{"cniVersion":"0.3.1","supportedVersions":["0.3.0","0.3.1","0.4.0","1.0.0","1.1.0"]}"#
-        );
-    }
-
-    #[test]
-    fn errors_are_the_specifications() {
-        for (verb, config, expected) in [
-            ("VERSION", &b"{"[..], 6),
-            ("ADD", b"{}", 100),
-            ("", b"{}", 4),
-            ("NO", b"{}", 4),
-        ] {
-            let (text, code) = answer(verb, config);
-            assert_eq!(code, ExitCode::FAILURE);
-            let error: serde_json::Value = serde_json::from_str(&text).expect("JSON");
-            assert_eq!(error["code"], expected, "{verb}");
+    match outcome {
+        Ok(text) => print(&text, ExitCode::SUCCESS),
+        Err(why) => {
+            eprintln!("vswitch-cni: {why}");
+            ExitCode::from(2)
         }
     }
+}
+
+/// What to print for a call, if anything.
+fn answer(program: &str, input: &[u8]) -> Result<Option<Value>, CniError> {
+    let (verb, env) = spec::environment(&|name| std::env::var(name).ok())?;
+    let (raw, warnings) = config::parse(input)?;
+    let said = raw
+        .get("cniVersion")
+        .and_then(Value::as_str)
+        .map(str::to_owned);
+    let told = said.clone().unwrap_or_else(|| spec::VERSIONS[0].to_owned());
+    let in_version = |error: CniError| error.in_version(&told);
+    if verb == Verb::Version {
+        // Nothing else of the configuration counts: runtimes send placeholders.
+        return Ok(Some(
+            json!({ "cniVersion": told, "supportedVersions": spec::VERSIONS }),
+        ));
+    }
+    let version = spec::version(said.as_deref(), verb).map_err(in_version)?;
+    let args = Args::read(&env.args).map_err(in_version)?;
+    let config = config::NetConf::read(raw, &args, warnings).map_err(in_version)?;
+    let call = Call {
+        version,
+        env,
+        config,
+    };
+    if stand_in::is_bridge(program) && !stand_in::is_ours(&call, verb) {
+        return Err(in_version(stand_in::hand_on(program, input)));
+    }
+    for warning in &call.config.warnings {
+        eprintln!("vswitch-cni: network \"{}\": {warning}", call.config.name);
+    }
+    let done = match verb {
+        Verb::Add => verbs::add::run(&call).map(Some),
+        Verb::Del => verbs::del::run(&call).map(|()| None),
+        Verb::Check => verbs::check::run(&call).map(|()| None),
+        Verb::Gc => verbs::gc::run(&call).map(|()| None),
+        Verb::Status | Verb::Version => verbs::status::run(&call).map(|()| None),
+    };
+    done.map_err(in_version)
 }

@@ -157,7 +157,7 @@ fn route(request: &mut Request, ifindex: u32, gateway: IpAddr) {
     request.attribute(libc::RTA_OIF, &ifindex.to_ne_bytes());
 }
 
-fn family(addr: IpAddr) -> u8 {
+pub(crate) fn family(addr: IpAddr) -> u8 {
     let family = if addr.is_ipv4() {
         libc::AF_INET
     } else {
@@ -166,14 +166,14 @@ fn family(addr: IpAddr) -> u8 {
     u8::try_from(family).expect("2 or 10")
 }
 
-fn with_ip(addr: IpAddr, mut take: impl FnMut(&[u8])) {
+pub(crate) fn with_ip(addr: IpAddr, mut take: impl FnMut(&[u8])) {
     match addr {
         IpAddr::V4(addr) => take(&addr.octets()),
         IpAddr::V6(addr) => take(&addr.octets()),
     }
 }
 
-fn ip(value: &[u8]) -> Option<IpAddr> {
+pub(crate) fn ip(value: &[u8]) -> Option<IpAddr> {
     if let Ok(v4) = <[u8; 4]>::try_from(value) {
         return Some(IpAddr::from(v4));
     }

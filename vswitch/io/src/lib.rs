@@ -4,6 +4,7 @@
 //! - [`nic`] and [`tap`] give the queues that implement `vswitch_core::port`'s traits, for workers, and
 //!   a [`PortKeep`] that gives the device back as it was found.
 //! - [`handed`] opens what somebody else made in a namespace that this process need not enter.
+//! - [`pod`] makes and configures what is in the namespace of a container.
 //! - [`link`] and [`addr`] change devices and their addresses; [`LinkMonitor`] tells what changed, and [`CarrierProbe`]
 //!   what it may tell late.
 //! - [`Poller`] is a worker's way to sleep; [`pcap`] writes captures; [`NetNs`] is a network namespace.
@@ -25,6 +26,7 @@ mod nft;
 pub mod nic;
 mod nic_tx;
 pub mod pcap;
+pub mod pod;
 mod poller;
 mod port;
 mod sys;

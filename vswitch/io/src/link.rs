@@ -63,6 +63,8 @@ pub struct Link {
     pub ethernet: bool,
     /// Frames that the device had no room for.
     pub tx_dropped: u64,
+    /// The mark that somebody gave it.
+    pub alias: Option<String>,
     /// The device has a peer or lower device in another namespace, by the kernel's number for it.
     pub link_netnsid: Option<u32>,
 }
@@ -95,6 +97,7 @@ impl Link {
             loopback: flags & IFF_LOOPBACK != 0,
             ethernet: device_type == ARPHRD_ETHER,
             tx_dropped: 0,
+            alias: None,
             link_netnsid: None,
         };
         for (kind, value) in netlink::attributes(payload.get(IFINFO_LEN..)?) {
@@ -113,6 +116,7 @@ impl Link {
             libc::IFLA_MAX_MTU => self.max_mtu = number.unwrap_or(0),
             libc::IFLA_MASTER => self.master = number.filter(|&master| master != 0),
             libc::IFLA_PROMISCUITY => self.promiscuity = number.unwrap_or(0),
+            libc::IFLA_IFALIAS => self.alias = Some(netlink::text(value)),
             libc::IFLA_LINK_NETNSID => self.link_netnsid = number,
             libc::IFLA_STATS64 => {
                 self.tx_dropped = netlink::u64_at(value, STATS64_TX_DROPPED).unwrap_or(0);
@@ -140,7 +144,7 @@ fn mac(value: &[u8]) -> Option<MacAddr> {
 }
 
 /// The fixed part of a link message about `ifindex` with the bits of `change` set to those of `flags`.
-fn ifinfo(ifindex: u32, flags: u32, change: u32) -> [u8; IFINFO_LEN] {
+pub(crate) fn ifinfo(ifindex: u32, flags: u32, change: u32) -> [u8; IFINFO_LEN] {
     let mut bytes = [0; IFINFO_LEN];
     bytes[4..8].copy_from_slice(&ifindex.to_ne_bytes());
     bytes[8..12].copy_from_slice(&flags.to_ne_bytes());

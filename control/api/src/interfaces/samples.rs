@@ -330,6 +330,7 @@ pub(super) fn replies(method: &str) -> [Value; 2] {
         Request::Ready(_) => {
             let full = ReadyReply {
                 reason: Some(text("r")),
+                mac: Some(text("02:00:00:00:00:01")),
                 mtu: Some(1500),
                 default_pvid: Some(1),
                 modes: vec![text("tap")],

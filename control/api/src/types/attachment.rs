@@ -143,6 +143,9 @@ pub struct ReadyReply {
     /// Why it is not ready, or degraded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// The bridge's address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mac: Option<String>,
     /// Bytes of payload of the bridge.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mtu: Option<u32>,

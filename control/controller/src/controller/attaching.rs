@@ -285,6 +285,9 @@ impl Controller {
             ready,
             degraded: down.is_some(),
             reason: if ready { down } else { Some(ending()) },
+            mac: bridge
+                .and_then(|name| self.committed.bridges.get(name))
+                .map(|bridge| bridge.spec.mac.to_string()),
             mtu: config.map(|bridge| bridge.mtu),
             default_pvid: config.map(|bridge| bridge.default_pvid),
             workers: self.settings.workers,

@@ -1,0 +1,93 @@
+//! DEL: everything of an attachment goes; what is gone already is a success.
+//!
+//! A daemon that is away keeps no pod from ending: the interface is removed without it, the record stays as a
+//! debt, and the next call that reaches the daemon pays it.
+
+use crate::call::Call;
+use crate::daemon::{self, Daemon};
+use crate::fault::passed;
+use crate::pod;
+use crate::record::{self, Record};
+use crate::spec::CniError;
+use vswitch_api::client::ClientError;
+use vswitch_api::request::Detach;
+
+/// Performs it.
+///
+/// # Errors
+/// What could not be undone; the rest was, and DEL can be called again.
+pub(crate) fn run(call: &Call) -> Result<(), CniError> {
+    let mut switch = Daemon::connect(&daemon::socket(&call.config), false).ok();
+    undo(call, switch.as_mut(), Some("DEL"))?;
+    if let Some(switch) = &mut switch {
+        settle_debts(switch);
+    }
+    Ok(())
+}
+
+/// Undoes what ADD made, as far as it came. `switch`: none, if the daemon is away. `ipam`: what to ask of the
+/// address plugin.
+///
+/// # Errors
+/// The first thing that could not be undone; the others were.
+pub(crate) fn undo(
+    call: &Call,
+    switch: Option<&mut Daemon>,
+    ipam: Option<&str>,
+) -> Result<(), CniError> {
+    let attachment = call.attachment();
+    let mut first = None;
+    let mut keep = |result: Result<(), CniError>| {
+        if let Err(error) = result {
+            first.get_or_insert(error);
+        }
+    };
+    let detached = switch.map(|switch| {
+        let detach = Detach {
+            attachment: attachment.clone(),
+        };
+        switch.call(&detach, &[]).map(drop)
+    });
+    let told = match detached {
+        Some(Ok(())) => true,
+        Some(Err(error)) if !daemon::is_away(&error) => {
+            keep(Err(daemon::explain(&error)));
+            false
+        }
+        Some(Err(_)) | None => false,
+    };
+    passed("del-detached");
+    keep(pod::remove(call));
+    passed("del-device");
+    if let Some(verb) = ipam {
+        keep(crate::ipam::run(call, verb).map(drop));
+    }
+    passed("del-ipam");
+    if let Some(error) = first {
+        return Err(error);
+    }
+    if told {
+        record::remove(&attachment)?;
+    } else {
+        Record::of(call).into_debt().write()?;
+    }
+    passed("del-record");
+    Ok(())
+}
+
+/// Tells the daemon what it missed while it was away. Best effort: it is tried again with the next call.
+pub(crate) fn settle_debts(switch: &mut Daemon) {
+    for debt in record::all()
+        .into_iter()
+        .filter(|record| record.detach_pending)
+    {
+        let attachment = debt.attachment;
+        let detach = Detach {
+            attachment: attachment.clone(),
+        };
+        let told: Result<_, ClientError> = switch.call(&detach, &[]);
+        if told.is_ok() {
+            let _again_next_time = record::remove(&attachment);
+        }
+    }
+}
