@@ -2,6 +2,7 @@
 
 mod faults;
 mod pods;
+mod reference;
 mod wire;
 
 use crate::lab::{Lab, Switch, run};

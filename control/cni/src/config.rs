@@ -300,6 +300,24 @@ impl NetConf {
         })
     }
 
+    /// Reads what DEL needs and no more: what was wrong with a configuration, or has become wrong since, must
+    /// not keep a pod from ending.
+    ///
+    /// # Errors
+    /// Code 7 without a name: it says which network is meant.
+    pub(crate) fn read_for_del(raw: &Value) -> Result<Self, CniError> {
+        let mut bare = Map::new();
+        for key in ["cniVersion", "name", "bridge", "socket", "socket_file"] {
+            if let Some(value) = raw.get(key).filter(|value| value.is_string()) {
+                bare.insert(key.to_owned(), value.clone());
+            }
+        }
+        let mut config = Self::read(bare.into(), &Args::default(), Vec::new())?;
+        config.ipam = ipam_type(&raw["ipam"]).unwrap_or(None);
+        config.raw = raw.clone();
+        Ok(config)
+    }
+
     /// The options of the port, in the words of the daemon's configuration. `default_pvid` is the bridge's.
     pub(crate) fn port_options(&self, mac: vswitch_base::MacAddr, default_pvid: u16) -> Value {
         let mut options = Map::new();

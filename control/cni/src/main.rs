@@ -139,8 +139,12 @@ fn answer(program: &str, input: &[u8]) -> Result<Option<Value>, CniError> {
         ));
     }
     let version = spec::version(said.as_deref(), verb).map_err(in_version)?;
-    let args = Args::read(&env.args).map_err(in_version)?;
-    let config = config::NetConf::read(raw, &args, warnings).map_err(in_version)?;
+    let config = if verb == Verb::Del {
+        config::NetConf::read_for_del(&raw)
+    } else {
+        Args::read(&env.args).and_then(|args| config::NetConf::read(raw, &args, warnings))
+    };
+    let config = config.map_err(in_version)?;
     let call = Call {
         version,
         env,

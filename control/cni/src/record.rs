@@ -4,7 +4,6 @@
 //! killed can so be undone wholly: with the configuration it had, also by a runtime that has forgotten it
 //! (features.md N-15). The folder does not survive the machine: neither does anything that records speak of.
 
-use crate::args::Args;
 use crate::call::Call;
 use crate::config;
 use crate::spec::{self, CniError, Env, Verb, code};
@@ -99,8 +98,7 @@ impl Record {
             args: self.args.clone(),
             path: self.path.clone(),
         };
-        let args = Args::read(&self.args).unwrap_or_default();
-        let config = config::NetConf::read(self.config.clone(), &args, Vec::new())?;
+        let config = config::NetConf::read_for_del(&self.config)?;
         let said = self.config["cniVersion"].as_str();
         Ok(Call {
             version: spec::version(said, Verb::Del)?,

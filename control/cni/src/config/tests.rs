@@ -179,6 +179,35 @@ fn what_cannot_be_is_refused_by_name() {
     }
 }
 
+/// A pod must end, whatever its network's definition says by now.
+#[test]
+fn what_del_needs_is_read_from_anything() {
+    for more in [
+        json!({"vlan": 9999}),
+        json!({"mode": 5}),
+        json!({"ipam": "x"}),
+        json!({"vlanTrunk": 7}),
+    ] {
+        let mut raw = json!({"name": "n", "bridge": "b"});
+        raw.as_object_mut()
+            .expect("an object")
+            .extend(more.as_object().expect("an object").clone());
+        assert!(read(raw.clone()).is_err(), "{raw}");
+        let config = NetConf::read_for_del(&raw).expect("enough");
+        assert_eq!((config.name.as_str(), config.ipam), ("n", None));
+        assert_eq!(config.raw, raw);
+    }
+    let raw = json!({"name": "n", "ipam": {"type": "host-local"}, "vlan": -5});
+    assert_eq!(
+        NetConf::read_for_del(&raw).expect("enough").ipam.as_deref(),
+        Some("host-local")
+    );
+    assert_eq!(
+        NetConf::read_for_del(&json!({})).expect_err("no name").code,
+        code::CONFIG
+    );
+}
+
 #[test]
 fn options_of_others_are_told_and_ignored() {
     let config = with(json!({"deviceID": "0000:00:01.0", "unknown": 1, "ipam": {}})).expect("read");
