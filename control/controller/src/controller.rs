@@ -5,7 +5,8 @@
 //! Answers may be given while polling.
 //!
 //! **One change at a time.** A request that changes something becomes a *job*: stages of effects, each
-//! awaited. Further changes queue, at most [`QUEUE_MAX`]; beyond that callers hear `Busy`. If an effect
+//! awaited. Further changes queue, at most [`QUEUE_MAX`]; beyond that callers hear `Busy`. Attachments that
+//! wait one after another become one job, unless it fails: then each is tried alone. If an effect
 //! of a change fails, the job turns around: the same `delta` leads back to the configuration before, and
 //! the caller gets the cause. What concerns traffic does not wait for a job: loss of carrier and a shut
 //! port are published at once.
@@ -48,16 +49,16 @@ use crate::loops::Loops;
 use crate::registry::Registry;
 use crate::wall::WallClock;
 use addresses::Addresses;
-use jobs::Job;
+use jobs::{Job, Queued};
 use outcomes::Sent;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 use std::sync::Arc;
 use streams::Streams;
+use vswitch_api::ApiError;
 use vswitch_api::config::{Config, ConfigError};
 use vswitch_api::types::{ChangeReply, Event, Severity};
-use vswitch_api::{ApiError, Request};
 use vswitch_base::{Duration, Generation, Instant, PortIndex, Timer, Vid};
 use vswitch_core::counters::PortTotals;
 use vswitch_core::snapshot::Snapshot;
@@ -204,7 +205,7 @@ pub struct Controller {
     set_again: Timer,
 
     job: Option<Job>,
-    queue: VecDeque<(RequestId, Request, Peer)>,
+    queue: VecDeque<Queued>,
     settle_due: bool,
     reload: Option<Box<Config>>,
     reloaded: Option<Result<ChangeReply, ApiError>>,

@@ -49,8 +49,8 @@ pub struct Conditions {
     pub lost: BTreeSet<String>,
     /// Former states of devices that an earlier daemon left changed, by port.
     pub found: BTreeMap<String, crate::effect::FoundState>,
-    /// The port that is opened with the descriptors of a call, and the call.
-    pub handed: Option<(String, u64)>,
+    /// Ports that are opened with the descriptors of a call, and the calls.
+    pub handed: BTreeMap<String, u64>,
     /// Whether persistent TAPs that are no longer wanted stay: the daemon is ending.
     pub keep_persistent: bool,
 }
@@ -144,10 +144,7 @@ fn push_leave(
 fn open_effect(wanted: &WantedPort, conditions: &Conditions) -> Effect {
     let mut spec = wanted.spec.clone();
     spec.found = conditions.found.get(&spec.name).cloned();
-    let handed = conditions.handed.as_ref();
-    spec.handed = handed
-        .filter(|(name, _)| *name == spec.name)
-        .map(|(_, call)| *call);
+    spec.handed = conditions.handed.get(&spec.name).copied();
     Effect::OpenPort {
         index: wanted.index,
         spec,

@@ -489,6 +489,18 @@ impl ControlThread {
         }
     }
 
+    /// Copies of the descriptors of a call: if others fail that are changed with it, its port is opened once
+    /// more.
+    fn handed_to(&self, call: Option<u64>) -> Vec<OwnedFd> {
+        let all = call.and_then(|call| self.handed.get(&RequestId(call)));
+        let copied: io::Result<Vec<OwnedFd>> =
+            all.into_iter().flatten().map(OwnedFd::try_clone).collect();
+        copied.unwrap_or_else(|error| {
+            tracing::error!(%error, "the descriptors of a call cannot be copied");
+            Vec::new()
+        })
+    }
+
     fn perform(&mut self, id: EffectId, effect: Effect, now: Instant) {
         match effect {
             Effect::AttachPort { index } => {
@@ -519,12 +531,8 @@ impl ControlThread {
                 if before.is_some_and(|before| before != spec.name) {
                     self.engine.borrow_mut().forget(index);
                 }
-                let handed = spec
-                    .handed
-                    .and_then(|call| self.handed.remove(&RequestId(call)));
-                return self
-                    .effects
-                    .post(Job::Do(id, effect, handed.unwrap_or_default()));
+                let handed = self.handed_to(spec.handed);
+                return self.effects.post(Job::Do(id, effect, handed));
             }
             Effect::ClosePort { index, .. } => {
                 // Opened, never attached: the handles go before the device.

@@ -4,8 +4,11 @@
 //! channel and are done one after another, in order; each answers once. What keeps a device ours
 //! ([`PortKeep`]) lives here, by port; dropping it gives the device back.
 
+pub(crate) mod state;
+
 use crate::engine::Handles;
 use crate::files::{self, Files};
+use crate::reaper::{Reaper, Remains};
 use crossbeam::channel::{Receiver, Sender, unbounded};
 use hashbrown::HashMap;
 use std::io;
@@ -16,15 +19,14 @@ use std::thread::JoinHandle;
 use vswitch_api::config::{Cidr, Config};
 use vswitch_base::PortIndex;
 use vswitch_controller::{
-    AttachedPort, AttachedState, DeviceChange, Effect, EffectError, EffectId, EffectOutput,
-    FoundState, OpenKind, OpenSpec, PortFacts,
+    DeviceChange, Effect, EffectError, EffectId, EffectOutput, FoundState, OpenKind, OpenSpec,
+    PortFacts,
 };
 use vswitch_core::mailbox::Retired;
 use vswitch_core::testing::MemPort;
 use vswitch_io::{
-    DeviceBefore, HandedNic, HandedTap, IpPrefix, NetNs, NicSpec, OpenedPort, PortCause, PortError,
-    PortKeep, TapSpec, addr, handed, link, nic, open_handed_nic, open_handed_tap, open_nic,
-    open_tap,
+    HandedNic, HandedTap, IpPrefix, NetNs, NicSpec, OpenedPort, PortCause, PortError, PortKeep,
+    TapSpec, addr, handed, link, open_handed_nic, open_handed_tap, open_nic, open_tap,
 };
 
 /// Something for the thread to do.
@@ -84,6 +86,7 @@ impl Effects {
     ) -> io::Result<Self> {
         let (jobs, inbox) = unbounded();
         let (outbox, answers) = unbounded();
+        let reaper = Reaper::start()?;
         let thread = std::thread::Builder::new()
             .name("effects".to_owned())
             .spawn(move || {
@@ -91,6 +94,8 @@ impl Effects {
                     workers,
                     state_file,
                     keeps: HashMap::new(),
+                    retired: HashMap::new(),
+                    reaper,
                 };
                 while let Ok(job) = inbox.recv() {
                     let answer = match job {
@@ -99,7 +104,7 @@ impl Effects {
                         }
                         Job::Load(path) => Answer::Files(files::load_again(path.as_deref())),
                         Job::Drop(retired) => {
-                            drop(retired);
+                            keeper.retire(retired);
                             continue;
                         }
                         Job::End => break,
@@ -145,7 +150,21 @@ impl Effects {
 struct Keeper {
     workers: u16,
     state_file: PathBuf,
-    keeps: HashMap<PortIndex, (String, PortKeep, u32, Option<NetNs>)>,
+    keeps: HashMap<PortIndex, Kept>,
+    /// Queues and handles of ports that are about to be closed.
+    retired: HashMap<PortIndex, Vec<Retired>>,
+    reaper: Reaper,
+}
+
+/// What keeps a port's device.
+struct Kept {
+    name: String,
+    keep: PortKeep,
+    /// 0: unknown, in another namespace.
+    ifindex: u32,
+    netns: Option<NetNs>,
+    /// It was made for this port alone: nothing is put back, and nobody waits for its end.
+    for_us: bool,
 }
 
 impl Keeper {
@@ -167,9 +186,9 @@ impl Keeper {
             },
             Effect::ClosePort { index, delete } => done.result = self.close(index, delete),
             Effect::SetDevice { index, change } => done.result = self.set(index, &change),
-            Effect::RestoreDevice(port) => done.result = restore(&port),
+            Effect::RestoreDevice(port) => done.result = state::restore(&port),
             Effect::SaveState(state) => {
-                done.result = save(&self.state_file, &state)
+                done.result = state::save(&self.state_file, &state)
                     .map(|()| EffectOutput::Done)
                     .map_err(|e| {
                         io_error(
@@ -340,8 +359,21 @@ impl Keeper {
             memory = facts.memory_bytes,
             "port opened"
         );
-        self.keeps
-            .insert(index, (spec.name.clone(), keep, facts.ifindex, netns));
+        let handed = matches!(
+            &spec.kind,
+            OpenKind::Tap {
+                device: Some(_),
+                ..
+            }
+        );
+        let kept = Kept {
+            name: spec.name.clone(),
+            keep,
+            ifindex: facts.ifindex,
+            netns,
+            for_us: handed || spec.made_for_us,
+        };
+        self.keeps.insert(index, kept);
         let wire = None;
         Ok((told, Handles { rx, tx, wire }, warnings))
     }
@@ -357,10 +389,29 @@ impl Keeper {
     }
 
     fn close(&mut self, index: PortIndex, delete: bool) -> Result<EffectOutput, EffectError> {
-        let Some((name, keep, ifindex, netns)) = self.keeps.remove(&index) else {
+        let handles = self.retired.remove(&index).unwrap_or_default();
+        let Some(kept) = self.keeps.remove(&index) else {
             return Ok(EffectOutput::Done);
         };
+        let Kept {
+            name,
+            keep,
+            ifindex,
+            netns,
+            for_us,
+        } = kept;
         let mortal = delete && keep.make_mortal().map_err(|error| port_error(&error))?;
+        if delete && for_us && (mortal || netns.is_none()) {
+            let device = Some(ifindex).filter(|_| !mortal);
+            self.reaper.take(Remains {
+                name,
+                handles,
+                keep,
+                device,
+            });
+            return Ok(EffectOutput::Done);
+        }
+        drop(handles);
         keep.close().map_err(|error| port_error(&error))?;
         if delete && !mortal && ifindex != 0 {
             let gone = within(netns.as_ref(), || match link::by_index(ifindex)? {
@@ -373,7 +424,13 @@ impl Keeper {
     }
 
     fn set(&self, index: PortIndex, change: &DeviceChange) -> Result<EffectOutput, EffectError> {
-        let Some((name, _, ifindex, netns)) = self.keeps.get(&index) else {
+        let Some(Kept {
+            name,
+            ifindex,
+            netns,
+            ..
+        }) = self.keeps.get(&index)
+        else {
             return Ok(EffectOutput::Done);
         };
         let ifindex = *ifindex;
@@ -412,11 +469,24 @@ impl Keeper {
         Ok(EffectOutput::Done)
     }
 
+    /// Keeps queues and handles until their port is closed, which follows.
+    fn retire(&mut self, retired: Vec<Retired>) {
+        for one in retired {
+            let port = match &one {
+                Retired::Queue(queue) => queue.id.port,
+                Retired::Tx(port, _) => *port,
+                Retired::Passed(_) | Retired::Sent(_) => continue,
+            };
+            self.retired.entry(port).or_default().push(one);
+        }
+    }
+
     fn give_everything_back(&mut self) {
-        for (_, (name, keep, ..)) in self.keeps.drain() {
-            if let Err(error) = keep.close() {
+        self.retired.clear();
+        for (_, kept) in self.keeps.drain() {
+            if let Err(error) = kept.keep.close() {
                 tracing::warn!(
-                    port = name,
+                    port = kept.name,
                     error = error.chain(),
                     "a device could not be put back"
                 );
@@ -456,58 +526,6 @@ fn prefix(cidr: &Cidr) -> IpPrefix {
         addr: addr.parse().unwrap_or_else(|_| IpAddr::from([0, 0, 0, 0])),
         len: len.parse().unwrap_or(32),
     }
-}
-
-/// Puts back what an earlier daemon left changed.
-fn restore(port: &AttachedPort) -> Result<EffectOutput, EffectError> {
-    if let Some(found) = &port.found {
-        let before: DeviceBefore = serde_json::from_str(&found.0).map_err(|error| EffectError {
-            operation: format!("read the former state of {}", port.name),
-            errno: 0,
-            errno_name: String::new(),
-            message: error.to_string(),
-            hint: None,
-        })?;
-        nic::restore(&before).map_err(|error| port_error(&error))?;
-    }
-    Ok(EffectOutput::Done)
-}
-
-/// Writes the state file so that it is whole at every moment.
-fn save(path: &Path, state: &AttachedState) -> io::Result<()> {
-    if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder)?;
-    }
-    let draft = path.with_extension("new");
-    let state = AttachedState {
-        boot: boot_id(),
-        ..state.clone()
-    };
-    std::fs::write(&draft, serde_json::to_vec_pretty(&state)?)?;
-    std::fs::rename(&draft, path)
-}
-
-/// What an earlier daemon wrote down; nothing when there is no file, or it says nothing usable.
-#[must_use]
-pub(crate) fn recovered(path: &Path) -> AttachedState {
-    let Ok(bytes) = std::fs::read(path) else {
-        return AttachedState::default();
-    };
-    let state: AttachedState = serde_json::from_slice(&bytes).unwrap_or_else(|error| {
-        tracing::warn!(file = %path.display(), %error, "the state file of an earlier daemon is not usable");
-        AttachedState::default()
-    });
-    if state.boot.is_some() && state.boot != boot_id() {
-        tracing::info!(file = %path.display(), "the machine was started anew: nothing of an earlier daemon is left");
-        return AttachedState::default();
-    }
-    state
-}
-
-/// A number of its own for each start of the machine (random(4)).
-fn boot_id() -> Option<String> {
-    let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
-    Some(id.trim().to_owned())
 }
 
 fn io_error(what: &str, object: &str, error: &io::Error) -> EffectError {

@@ -15,6 +15,7 @@ mod files;
 mod links;
 mod loop_stats;
 mod patience;
+mod reaper;
 mod server;
 mod signals;
 mod watchdog;
@@ -173,7 +174,7 @@ fn settings(options: &Options, clock: &Clock, workers: usize, state_file: &Path)
         enters_namespaces: enters_namespaces(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         unix_ns_at_zero: u64::try_from(zero.as_nanos()).unwrap_or(u64::MAX),
-        recovered: effects::recovered(state_file),
+        recovered: effects::state::recovered(state_file),
     }
 }
 

@@ -1,73 +1,131 @@
 //! `io.vswitch.Port`: attachments come and go as changes of what runs, with answers of their own.
 
-use super::jobs::{Answer, Wanted};
-use super::{Controller, Peer, RequestId};
+use super::jobs::{Answer, Asked, Caller, Queued, Wanted};
+use super::{Controller, RequestId};
 use crate::attachments::{Attachments, Record};
 use crate::compile::{Compiled, compile, errors};
 use crate::effect::AttachedState;
 use crate::events::Note;
 use crate::facts::Facts;
 use crate::registry::Registry;
-use serde_json::json;
-use vswitch_api::ApiError;
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use vswitch_api::config::{Config, ConfigError};
-use vswitch_api::request::{Attach, CollectGarbage, Detach};
 use vswitch_api::types::{
     AttachMode, AttachReply, Attached, Attachment, AttachmentsReply, Change, ChangeReply,
     CheckReply, DetachReply, GarbageReply, ReadyReply, Severity,
 };
+use vswitch_api::{ApiError, Request};
 use vswitch_base::Instant;
 
+/// Attachments of one change: more answer none of them sooner.
+const BATCH_MAX: usize = 64;
+
 impl Controller {
-    /// Begins the change that gives an attachment its port; false when it is answered already.
-    pub(super) fn attach(
-        &mut self,
-        id: RequestId,
-        attach: &Attach,
-        peer: Peer,
-        now: Instant,
-    ) -> bool {
-        let record = match Record::read(attach).and_then(|record| self.allows(record)) {
-            Ok(record) => record,
-            Err(error) => {
-                self.streams.answer(id, Err::<(), _>(error));
-                return false;
+    /// Begins one change for the attachments that wait at the front of the queue, beginning with `first`;
+    /// false when all of them are answered already.
+    pub(super) fn begin_attachments(&mut self, first: Queued, now: Instant) -> bool {
+        let mut attachments = self.attachments.clone();
+        let mut all: Vec<Asked> = Vec::new();
+        let mut touched = BTreeSet::new();
+        let mut next = Some(first);
+        while let Some(queued) = next.take() {
+            let alone = queued.alone;
+            match self.enter(&queued.request, &mut attachments) {
+                Ok(answer) => {
+                    touched.extend(owner_of(&queued.request).cloned());
+                    all.push(Asked { queued, answer });
+                }
+                Err(answer) => self.streams.answer(queued.id, answer),
             }
-        };
-        let attachment = record.attachment.clone();
-        let before = self.attachments.get(&attachment);
-        let created = before.is_none();
-        if let Some(before) = before.filter(|before| !before.is_same_device(&record)) {
-            let error = ApiError::AlreadyExists {
-                kind: "attachment".to_owned(),
-                name: attachment.to_string(),
-                hint: Some(format!(
-                    "its port is made of the {} {}; detach it first",
-                    before.mode.as_str(),
-                    before.device
-                )),
+            if alone || all.len() >= BATCH_MAX {
+                break;
+            }
+            // Two of one owner follow each other, each with an answer of its own; so does what takes several.
+            let fits = |queued: &Queued| {
+                let owner = owner_of(&queued.request);
+                !queued.alone && owner.is_some_and(|owner| !touched.contains(owner))
             };
-            self.streams.answer(id, Err::<(), _>(error));
+            if self.queue.front().is_some_and(fits) {
+                next = self.queue.pop_front();
+            }
+        }
+        if all.is_empty() {
             return false;
         }
-        let mut attachments = self.attachments.clone();
-        attachments.insert(record);
-        let answer = Answer::Attached {
-            attachment,
-            created,
+        let wanted = Wanted {
+            config: self.operator.clone(),
+            attachments,
         };
-        self.begin_with(id, peer, attachments, answer, now)
+        self.begin_change(Caller::Owners(all), wanted, now)
+    }
+
+    /// Enters what a request wants; `Err`: its answer, because nothing has to be done for it.
+    fn enter(
+        &self,
+        request: &Request,
+        attachments: &mut Attachments,
+    ) -> Result<Answer, Result<Value, ApiError>> {
+        match request {
+            Request::Attach(attach) => {
+                let record = Record::read(attach);
+                let record = record.and_then(|record| self.allows(record, attachments));
+                let record = record.map_err(Err)?;
+                let attachment = record.attachment.clone();
+                let created = attachments.get(&attachment).is_none();
+                attachments.insert(record);
+                Ok(Answer::Attached {
+                    attachment,
+                    created,
+                })
+            }
+            Request::Detach(detach) if attachments.remove(&detach.attachment) => {
+                Ok(Answer::Detached(true))
+            }
+            Request::Detach(_) => {
+                let reply = DetachReply { detached: false };
+                Err(Ok(json!(reply)))
+            }
+            Request::CollectGarbage(collect) => {
+                let stale = attachments.iter().map(|r| r.attachment.clone());
+                let stale = stale
+                    .filter(|a| a.network == collect.network && !collect.valid.contains(a))
+                    .collect::<Vec<Attachment>>();
+                for attachment in &stale {
+                    attachments.remove(attachment);
+                }
+                if stale.is_empty() {
+                    return Err(Ok(json!(GarbageReply::default())));
+                }
+                Ok(Answer::Collected(stale))
+            }
+            other => Err(Err(ApiError::MethodNotImplemented {
+                method: other.method().to_owned(),
+            })),
+        }
     }
 
     /// Refuses what the compiler would call by the name of a port that nobody has heard of.
-    fn allows(&self, record: Record) -> Result<Record, ApiError> {
+    fn allows(&self, record: Record, attachments: &Attachments) -> Result<Record, ApiError> {
         let bridges = &self.operator.bridge;
         if !bridges.contains_key(record.bridge()) {
             let known = bridges.keys().map(String::as_str);
             return Err(ApiError::not_found("bridge", record.bridge(), known));
         }
+        let before = attachments.get(&record.attachment);
+        if let Some(before) = before.filter(|before| !before.is_same_device(&record)) {
+            return Err(ApiError::AlreadyExists {
+                kind: "attachment".to_owned(),
+                name: record.attachment.to_string(),
+                hint: Some(format!(
+                    "its port is made of the {} {}; detach it first",
+                    before.mode.as_str(),
+                    before.device
+                )),
+            });
+        }
         let name = record.attachment.port_name();
-        if let Some(other) = self.attachments.owner_of(&name)
+        if let Some(other) = attachments.owner_of(&name)
             && other.attachment != record.attachment
         {
             return Err(ApiError::AlreadyExists {
@@ -89,82 +147,32 @@ impl Controller {
         Ok(record)
     }
 
-    /// Begins the change that takes an attachment's port away; false when it is answered already.
-    pub(super) fn detach(
-        &mut self,
-        id: RequestId,
-        detach: &Detach,
-        peer: Peer,
-        now: Instant,
-    ) -> bool {
-        let mut attachments = self.attachments.clone();
-        if !attachments.remove(&detach.attachment) {
-            let reply = DetachReply { detached: false };
-            self.streams.answer(id, Ok(reply));
-            return false;
-        }
-        self.begin_with(id, peer, attachments, Answer::Detached(true), now)
-    }
-
-    /// Begins the change that takes away what is no longer valid; false when it is answered already.
-    pub(super) fn collect(
-        &mut self,
-        id: RequestId,
-        collect: &CollectGarbage,
-        peer: Peer,
-        now: Instant,
-    ) -> bool {
-        let mut attachments = self.attachments.clone();
-        let stale = self.attachments.iter().map(|r| r.attachment.clone());
-        let stale = stale.filter(|a| a.network == collect.network && !collect.valid.contains(a));
-        let removed: Vec<Attachment> = stale.filter(|a| attachments.remove(a)).collect();
-        if removed.is_empty() {
-            self.streams.answer(id, Ok(GarbageReply::default()));
-            return false;
-        }
-        self.begin_with(id, peer, attachments, Answer::Collected(removed), now)
-    }
-
-    fn begin_with(
-        &mut self,
-        id: RequestId,
-        peer: Peer,
-        attachments: Attachments,
-        answer: Answer,
-        now: Instant,
-    ) -> bool {
-        let wanted = Wanted {
-            config: self.operator.clone(),
-            attachments,
-            answer,
-        };
-        self.begin_change(Some(id), Some(peer), wanted, now)
-    }
-
-    /// Answers a change that is done.
-    pub(super) fn answer_done(
-        &mut self,
-        request: Option<RequestId>,
-        answer: Answer,
-        changes: Vec<Change>,
-        now: Instant,
-    ) {
+    /// Answers the callers of a change that is done.
+    pub(super) fn answer_done(&mut self, caller: Caller, changes: Vec<Change>, now: Instant) {
         let generation = self.generation;
-        let Some(id) = request else {
-            let reply = ChangeReply {
-                generation,
-                changes,
-            };
-            return self.answer_change(None, Ok(reply), now);
+        let reply = |changes| ChangeReply {
+            generation,
+            changes,
         };
-        match answer {
-            Answer::Change => {
-                let reply = ChangeReply {
-                    generation,
-                    changes,
-                };
-                self.answer_change(Some(id), Ok(reply), now);
+        match caller {
+            Caller::Files => {
+                self.note_change(&changes, None, now);
+                self.answer_change(None, Ok(reply(changes)), now);
             }
+            Caller::Operator(id, peer) => {
+                self.note_change(&changes, Some(peer), now);
+                self.answer_change(Some(id), Ok(reply(changes)), now);
+            }
+            Caller::Owners(all) => {
+                for Asked { queued, answer } in all {
+                    self.answer_owner(queued.id, answer, now);
+                }
+            }
+        }
+    }
+
+    fn answer_owner(&mut self, id: RequestId, answer: Answer, now: Instant) {
+        match answer {
             Answer::Attached {
                 attachment,
                 created,
@@ -185,6 +193,28 @@ impl Controller {
                 let failed = Vec::new();
                 self.streams
                     .answer(id, Ok(GarbageReply { removed, failed }));
+            }
+        }
+    }
+
+    /// Answers the callers of a change that is refused, or failed; of several each is tried alone first.
+    pub(super) fn refuse(&mut self, caller: Caller, error: ApiError, now: Instant) {
+        match caller {
+            Caller::Files => self.answer_change(None, Err(error), now),
+            Caller::Operator(id, _) => self.answer_change(Some(id), Err(error), now),
+            Caller::Owners(all) if all.len() > 1 => {
+                for asked in all.into_iter().rev() {
+                    self.queue.push_front(Queued {
+                        alone: true,
+                        ..asked.queued
+                    });
+                }
+            }
+            Caller::Owners(all) => {
+                for asked in all {
+                    self.streams
+                        .answer(asked.queued.id, Err::<(), _>(error.clone()));
+                }
             }
         }
     }
@@ -349,6 +379,15 @@ impl Controller {
             attachments: attachments.iter().cloned().collect(),
             ..self.actual.attached_state()
         }
+    }
+}
+
+/// The one attachment that a request is about.
+const fn owner_of(request: &Request) -> Option<&Attachment> {
+    match request {
+        Request::Attach(attach) => Some(&attach.attachment),
+        Request::Detach(detach) => Some(&detach.attachment),
+        _ => None,
     }
 }
 

@@ -7,6 +7,7 @@
 //!     └──stop──► Stop
 //! ```
 
+use super::requests::is_of_owners;
 use super::{Controller, Peer, PortStatus, RequestId};
 use crate::attachments::Attachments;
 use crate::compile::{Compiled, compile};
@@ -15,9 +16,9 @@ use crate::effect::{Effect, EffectId};
 use crate::plan;
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
-use vswitch_api::ApiError;
 use vswitch_api::config::{Config, ConfigError};
 use vswitch_api::types::{Attachment, Change};
+use vswitch_api::{ApiError, Request};
 use vswitch_base::{Generation, Instant};
 
 /// What a job is for.
@@ -29,20 +30,46 @@ pub(super) enum Purpose {
     Change(Box<ChangeJob>),
     /// Go back after a failed change.
     Undo {
-        request: Option<RequestId>,
+        caller: Caller,
         error: Box<ApiError>,
     },
     /// Give everything back.
     Stop,
 }
 
+/// A change that waits for its turn.
+#[derive(Debug)]
+pub(super) struct Queued {
+    pub(super) id: RequestId,
+    pub(super) request: Request,
+    pub(super) peer: Peer,
+    /// It failed together with others, perhaps for their sake.
+    pub(super) alone: bool,
+}
+
+/// Who wants a change.
+#[derive(Debug)]
+pub(super) enum Caller {
+    /// The files were read again.
+    Files,
+    /// A client that edits the operator's configuration.
+    Operator(RequestId, Peer),
+    /// Owners of ports, each with its answer.
+    Owners(Vec<Asked>),
+}
+
+/// One of several callers of a change.
+#[derive(Debug)]
+pub(super) struct Asked {
+    pub(super) queued: Queued,
+    pub(super) answer: Answer,
+}
+
 /// A change of configuration under way.
 #[derive(Debug)]
 pub(super) struct ChangeJob {
-    /// Whom to answer; `None` for a reload of the files.
-    pub(super) request: Option<RequestId>,
-    /// Who asked.
-    pub(super) peer: Option<Peer>,
+    /// Whom to answer.
+    pub(super) caller: Caller,
     /// What is to be.
     pub(super) wanted: Wanted,
     /// What differs.
@@ -56,15 +83,11 @@ pub(super) struct Wanted {
     pub(super) config: Config,
     /// The attachments.
     pub(super) attachments: Attachments,
-    /// How its caller is answered when it is true.
-    pub(super) answer: Answer,
 }
 
-/// How the caller of a change is answered.
+/// How the owner of a port is answered.
 #[derive(Debug)]
 pub(super) enum Answer {
-    /// With the changes of the configuration.
-    Change,
     /// With the port of an attachment.
     Attached {
         /// Whose.
@@ -141,12 +164,16 @@ impl Controller {
             let wanted = Wanted {
                 config: *config,
                 attachments: self.attachments.clone(),
-                answer: Answer::Change,
             };
-            return self.begin_change(None, None, wanted, now) || self.begin(now);
+            return self.begin_change(Caller::Files, wanted, now) || self.begin(now);
         }
-        while let Some((id, request, peer)) = self.queue.pop_front() {
-            if self.begin_request(id, &request, peer, now) {
+        while let Some(queued) = self.queue.pop_front() {
+            let begun = if is_of_owners(&queued.request) {
+                self.begin_attachments(queued, now)
+            } else {
+                self.begin_request(queued.id, &queued.request, queued.peer, now)
+            };
+            if begun {
                 return true;
             }
         }
@@ -154,24 +181,18 @@ impl Controller {
     }
 
     /// Begins a change; false when there is nothing to wait for: refused, or no difference.
-    pub(super) fn begin_change(
-        &mut self,
-        request: Option<RequestId>,
-        peer: Option<Peer>,
-        wanted: Wanted,
-        now: Instant,
-    ) -> bool {
+    pub(super) fn begin_change(&mut self, caller: Caller, wanted: Wanted, now: Instant) -> bool {
         let changes = plan::changes(&self.operator, &wanted.config);
         let merged = wanted.attachments.merge(&wanted.config);
         if let Err(error) = self.attachments_allow(&wanted.config) {
-            self.answer_change(request, Err(error), now);
+            self.refuse(caller, error, now);
             return false;
         }
         let target = match compile(&merged, &mut self.registry, &self.facts) {
             Ok(target) => Arc::new(target),
             Err(errors) => {
                 self.release_unused();
-                self.answer_change(request, Err(errors.into()), now);
+                self.refuse(caller, errors.into(), now);
                 return false;
             }
         };
@@ -183,17 +204,21 @@ impl Controller {
             .collect();
         if !blocked.is_empty() {
             self.release_unused();
-            self.answer_change(request, Err(blocked.into()), now);
+            self.refuse(caller, blocked.into(), now);
             return false;
         }
         let mut conditions = self.conditions(Some(&target), now);
-        if let (Answer::Attached { attachment, .. }, Some(id)) = (&wanted.answer, request) {
-            conditions.handed = Some((attachment.port_name(), id.0));
+        if let Caller::Owners(all) = &caller {
+            for asked in all {
+                if let Answer::Attached { attachment, .. } = &asked.answer {
+                    let call = asked.queued.id.0;
+                    conditions.handed.insert(attachment.port_name(), call);
+                }
+            }
         }
         let recorded = wanted.attachments == self.attachments;
         let job = ChangeJob {
-            request,
-            peer,
+            caller,
             wanted,
             changes,
         };
@@ -328,7 +353,7 @@ impl Controller {
         self.leaving.clear();
         let conditions = self.conditions(None, now);
         let purpose = Purpose::Undo {
-            request: change.request,
+            caller: change.caller,
             error: Box::new(error),
         };
         self.start(purpose, Arc::clone(&self.committed), &conditions);
@@ -348,19 +373,16 @@ impl Controller {
                 self.attachments = change.wanted.attachments;
                 self.committed = job.target;
                 self.generation += 1;
-                if change.request.is_none() {
+                if matches!(change.caller, Caller::Files) {
                     self.saved = self.operator.clone();
                 }
                 self.adopt_committed(now);
                 self.release_unused();
-                if matches!(change.wanted.answer, Answer::Change) {
-                    self.note_change(&change.changes, change.peer, now);
-                }
-                self.answer_done(change.request, change.wanted.answer, change.changes, now);
+                self.answer_done(change.caller, change.changes, now);
             }
-            Purpose::Undo { request, error } => {
+            Purpose::Undo { caller, error } => {
                 self.release_unused();
-                self.answer_change(request, Err(*error), now);
+                self.refuse(caller, *error, now);
             }
             Purpose::Stop => self.stopped = true,
         }

@@ -1,6 +1,6 @@
 //! What a client asks: reads are answered at once, changes become jobs.
 
-use super::jobs::{Answer, Wanted};
+use super::jobs::{Caller, Queued, Wanted};
 use super::{Controller, Peer, QUEUE_MAX, RequestId};
 use crate::compile::{errors, forbidden};
 use crate::events::Note;
@@ -164,7 +164,12 @@ impl Controller {
             };
             return self.streams.answer(id, Err::<(), _>(busy));
         }
-        self.queue.push_back((id, request, peer));
+        self.queue.push_back(Queued {
+            id,
+            request,
+            peer,
+            alone: false,
+        });
         self.advance(now);
     }
 
@@ -201,12 +206,6 @@ impl Controller {
             self.answer_change(Some(id), reply, now);
             return false;
         }
-        match request {
-            Request::Attach(attach) => return self.attach(id, attach, peer, now),
-            Request::Detach(detach) => return self.detach(id, detach, peer, now),
-            Request::CollectGarbage(collect) => return self.collect(id, collect, peer, now),
-            _ => {}
-        }
         match edit(&self.operator, request) {
             Ok(Some(config)) => {
                 // Also when nothing differs: a port that a guard has shut is configured up.
@@ -216,9 +215,8 @@ impl Controller {
                 let change = Wanted {
                     config,
                     attachments: self.attachments.clone(),
-                    answer: Answer::Change,
                 };
-                self.begin_change(Some(id), Some(peer), change, now)
+                self.begin_change(Caller::Operator(id, peer), change, now)
             }
             Ok(None) => {
                 let method = request.method().to_owned();
@@ -283,8 +281,8 @@ impl Controller {
     }
 
     pub(super) fn queue_refused_at_stop(&mut self) {
-        for (id, _, _) in std::mem::take(&mut self.queue) {
-            self.streams.answer(id, Err::<(), _>(stopping()));
+        for queued in std::mem::take(&mut self.queue) {
+            self.streams.answer(queued.id, Err::<(), _>(stopping()));
         }
     }
 }
@@ -296,27 +294,33 @@ fn stopping() -> ApiError {
     }
 }
 
-const fn is_change(request: &Request) -> bool {
+/// Whether a request is about attachments, which change.
+pub(super) const fn is_of_owners(request: &Request) -> bool {
     matches!(
         request,
-        Request::Apply(_)
-            | Request::AddBridge(_)
-            | Request::SetBridge(_)
-            | Request::DelBridge(_)
-            | Request::AddPort(_)
-            | Request::SetPort(_)
-            | Request::DelPort(_)
-            | Request::AddVlan(_)
-            | Request::DelVlan(_)
-            | Request::BondAdd(_)
-            | Request::BondSet(_)
-            | Request::BondDel(_)
-            | Request::BondAddMember(_)
-            | Request::BondDelMember(_)
-            | Request::Attach(_)
-            | Request::Detach(_)
-            | Request::CollectGarbage(_)
-            | Request::FdbAdd(_)
-            | Request::FdbDel(_)
+        Request::Attach(_) | Request::Detach(_) | Request::CollectGarbage(_)
     )
+}
+
+const fn is_change(request: &Request) -> bool {
+    is_of_owners(request)
+        || matches!(
+            request,
+            Request::Apply(_)
+                | Request::AddBridge(_)
+                | Request::SetBridge(_)
+                | Request::DelBridge(_)
+                | Request::AddPort(_)
+                | Request::SetPort(_)
+                | Request::DelPort(_)
+                | Request::AddVlan(_)
+                | Request::DelVlan(_)
+                | Request::BondAdd(_)
+                | Request::BondSet(_)
+                | Request::BondDel(_)
+                | Request::BondAddMember(_)
+                | Request::BondDelMember(_)
+                | Request::FdbAdd(_)
+                | Request::FdbDel(_)
+        )
 }
