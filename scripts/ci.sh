@@ -10,6 +10,7 @@
 #   scripts/ci.sh netns              real devices in namespaces (root)
 #   scripts/ci.sh oracle             a real kernel bridge and bond still do what was recorded (User-mode Linux)
 #   scripts/ci.sh bond-lab           bonds against the real Linux driver in a guest (root, User-mode Linux)
+#   scripts/ci.sh podman-lab       containers of podman on a network of ours (root, podman)
 #   scripts/ci.sh demo               the demonstration, start to end (root)
 #   scripts/ci.sh soak-smoke         full load on a switch that is changed every second, for 15 seconds (root)
 #   scripts/ci.sh bench-smoke        every bench runs, briefly, and allocates nothing where it must not (io: root)
@@ -18,7 +19,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 packages=(gcc libc6-dev iproute2 iputils-ping ethtool tcpdump iperf3 nftables python3 python3-venv
-  user-mode-linux openvswitch-switch containernetworking-plugins)
+  user-mode-linux openvswitch-switch containernetworking-plugins podman runc busybox-static)
 
 step() {
   printf '\n== %s\n' "$*"
@@ -79,16 +80,19 @@ run_oracle() {
     fi
   done
 }
-run_bond-lab() {
-  need_root bond-lab
+# A lab says with 77 that something that it needs is not installed.
+run_lab() {
+  need_root "$1"
   local status=0
-  scripts/bond-lab || status=$?
+  "scripts/$1" || status=$?
   if [ "$status" = 77 ]; then
-    echo "SKIPPED: scripts/bond-lab; see above for what to install" >&2
+    echo "SKIPPED: scripts/$1; see above for what to install" >&2
   else
     return "$status"
   fi
 }
+run_bond-lab() { run_lab bond-lab; }
+run_podman-lab() { run_lab podman-lab; }
 run_demo() { need_root demo && scripts/demo --once; }
 run_soak-smoke() { need_root soak-smoke && scripts/soak --seconds 15 --debug; }
 run_bench-smoke() { BENCH_SMOKE=1 cargo bench --quiet -p vswitch-benches --profile dev; }

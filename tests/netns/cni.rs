@@ -110,7 +110,6 @@ impl Node {
             .env("CNI_IFNAME", ifname)
             .env("CNI_PATH", REFERENCE)
             .env("VSWITCH_SOCKET", self.switch.socket())
-            .env("VSWITCH_CNI_STATE", self.records())
             .envs(more.iter().copied())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -150,7 +149,7 @@ impl Node {
 
     /// The folder of intent records.
     pub(crate) fn records(&self) -> PathBuf {
-        self.lab.file("cni")
+        self.lab.file("sw").join("cni")
     }
 
     /// Everything that attachments leave traces in: ports, devices of the node, records, addresses.

@@ -1,19 +1,19 @@
 //! Intent records: what an ADD is about to make, written down before anything is made.
 //!
-//! One file for each attachment in `/run/vswitch/cni`, removed as DEL's last step. An ADD or DEL that was
+//! One file for each attachment in the folder `cni` beside the control socket (`/run/vswitch/cni`), removed as
+//! DEL's last step. An ADD or DEL that was
 //! killed can so be undone wholly: with the configuration it had, also by a runtime that has forgotten it
 //! (features.md N-15). The folder does not survive the machine: neither does anything that records speak of.
 
 use crate::call::Call;
-use crate::config;
+use crate::config::NetConf;
+use crate::daemon;
 use crate::spec::{self, CniError, Env, Verb, code};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::io;
 use std::path::{Path, PathBuf};
 use vswitch_api::types::Attachment;
-
-const FOLDER: &str = "/run/vswitch/cni";
 
 /// One record.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -34,12 +34,13 @@ pub(crate) struct Record {
     pub(crate) detach_pending: bool,
 }
 
-fn folder() -> PathBuf {
-    std::env::var_os("VSWITCH_CNI_STATE").map_or_else(|| PathBuf::from(FOLDER), PathBuf::from)
+/// The folder of a network's records.
+pub(crate) fn folder(config: &NetConf) -> PathBuf {
+    daemon::socket(config).with_file_name("cni")
 }
 
-fn file_of(attachment: &Attachment) -> PathBuf {
-    folder().join(format!("{}.json", attachment.port_name()))
+fn file_of(folder: &Path, attachment: &Attachment) -> PathBuf {
+    folder.join(format!("{}.json", attachment.port_name()))
 }
 
 fn failed(what: &str, path: &Path, error: &io::Error) -> CniError {
@@ -74,11 +75,11 @@ impl Record {
     ///
     /// # Errors
     /// What the file system said.
-    pub(crate) fn write(&self) -> Result<(), CniError> {
-        let path = file_of(&self.attachment);
+    pub(crate) fn write(&self, folder: &Path) -> Result<(), CniError> {
+        let path = file_of(folder, &self.attachment);
         let text = serde_json::to_vec(self).unwrap_or_default();
         let write = || {
-            std::fs::create_dir_all(folder())?;
+            std::fs::create_dir_all(folder)?;
             let draft = path.with_extension(format!("new{}", std::process::id()));
             std::fs::write(&draft, text)?;
             std::fs::rename(&draft, &path)
@@ -98,7 +99,7 @@ impl Record {
             args: self.args.clone(),
             path: self.path.clone(),
         };
-        let config = config::NetConf::read_for_del(&self.config)?;
+        let config = NetConf::read_for_del(&self.config)?;
         let said = self.config["cniVersion"].as_str();
         Ok(Call {
             version: spec::version(said, Verb::Del)?,
@@ -109,15 +110,15 @@ impl Record {
 }
 
 /// The record of an attachment.
-pub(crate) fn read(attachment: &Attachment) -> Option<Record> {
-    let bytes = std::fs::read(file_of(attachment)).ok()?;
+pub(crate) fn read(folder: &Path, attachment: &Attachment) -> Option<Record> {
+    let bytes = std::fs::read(file_of(folder, attachment)).ok()?;
     let record: Record = serde_json::from_slice(&bytes).ok()?;
     (record.attachment == *attachment).then_some(record)
 }
 
 /// All records that can be read.
-pub(crate) fn all() -> Vec<Record> {
-    let Ok(entries) = std::fs::read_dir(folder()) else {
+pub(crate) fn all(folder: &Path) -> Vec<Record> {
+    let Ok(entries) = std::fs::read_dir(folder) else {
         return Vec::new();
     };
     let files = entries.filter_map(|entry| Some(entry.ok()?.path()));
@@ -131,8 +132,8 @@ pub(crate) fn all() -> Vec<Record> {
 ///
 /// # Errors
 /// What the file system said.
-pub(crate) fn remove(attachment: &Attachment) -> Result<(), CniError> {
-    let path = file_of(attachment);
+pub(crate) fn remove(folder: &Path, attachment: &Attachment) -> Result<(), CniError> {
+    let path = file_of(folder, attachment);
     match std::fs::remove_file(&path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
             Err(failed("remove", &path, &error))

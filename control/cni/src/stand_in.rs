@@ -23,7 +23,9 @@ pub(crate) fn is_bridge(program: &str) -> bool {
 
 /// Whether the call is ours to serve.
 pub(crate) fn is_ours(call: &Call, verb: Verb) -> bool {
-    if !matches!(verb, Verb::Gc | Verb::Status) && record::read(&call.attachment()).is_some() {
+    if !matches!(verb, Verb::Gc | Verb::Status)
+        && record::read(&record::folder(&call.config), &call.attachment()).is_some()
+    {
         return true;
     }
     let ready = Ready {

@@ -10,7 +10,7 @@ use crate::config::Mode;
 use crate::daemon::{self, Daemon};
 use crate::fault::passed;
 use crate::pod::{self, Made};
-use crate::record::Record;
+use crate::record::{self, Record};
 use crate::result::{CniResult, Interface};
 use crate::spec::{CniError, code};
 use crate::verbs::del;
@@ -28,7 +28,8 @@ use vswitch_io::NetNs;
 pub(crate) fn run(call: &Call) -> Result<Value, CniError> {
     let mut switch = Daemon::connect(&daemon::socket(&call.config), true)
         .map_err(|error| daemon::explain(&error))?;
-    del::settle_debts(&mut switch);
+    let folder = record::folder(&call.config);
+    del::settle_debts(&folder, &mut switch);
     let ready = Ready {
         bridge: Some(call.config.bridge.clone()),
     };
@@ -45,13 +46,13 @@ pub(crate) fn run(call: &Call) -> Result<Value, CniError> {
     let mtu = mtu(call, &ready)?;
     ipam::is_there(call)?;
     let record = Record::of(call);
-    record.write()?;
+    record.write(&folder)?;
     passed("add-recorded");
     let made = match pod::make(call, &netns, mode, mtu, ready.workers) {
         Ok(made) => made,
         Err(error) => {
             // Whatever has the interface's name is not ours to remove.
-            let _not_there = crate::record::remove(&call.attachment());
+            let _not_there = record::remove(&folder, &call.attachment());
             return Err(error);
         }
     };

@@ -9,6 +9,7 @@ use crate::fault::passed;
 use crate::pod;
 use crate::record::{self, Record};
 use crate::spec::CniError;
+use std::path::Path;
 use vswitch_api::client::ClientError;
 use vswitch_api::request::Detach;
 
@@ -20,7 +21,7 @@ pub(crate) fn run(call: &Call) -> Result<(), CniError> {
     let mut switch = Daemon::connect(&daemon::socket(&call.config), false).ok();
     undo(call, switch.as_mut(), Some("DEL"))?;
     if let Some(switch) = &mut switch {
-        settle_debts(switch);
+        settle_debts(&record::folder(&call.config), switch);
     }
     Ok(())
 }
@@ -36,6 +37,7 @@ pub(crate) fn undo(
     ipam: Option<&str>,
 ) -> Result<(), CniError> {
     let attachment = call.attachment();
+    let folder = record::folder(&call.config);
     let mut first = None;
     let mut keep = |result: Result<(), CniError>| {
         if let Err(error) = result {
@@ -67,17 +69,17 @@ pub(crate) fn undo(
         return Err(error);
     }
     if told {
-        record::remove(&attachment)?;
+        record::remove(&folder, &attachment)?;
     } else {
-        Record::of(call).into_debt().write()?;
+        Record::of(call).into_debt().write(&folder)?;
     }
     passed("del-record");
     Ok(())
 }
 
 /// Tells the daemon what it missed while it was away. Best effort: it is tried again with the next call.
-pub(crate) fn settle_debts(switch: &mut Daemon) {
-    for debt in record::all()
+pub(crate) fn settle_debts(folder: &Path, switch: &mut Daemon) {
+    for debt in record::all(folder)
         .into_iter()
         .filter(|record| record.detach_pending)
     {
@@ -87,7 +89,7 @@ pub(crate) fn settle_debts(switch: &mut Daemon) {
         };
         let told: Result<_, ClientError> = switch.call(&detach, &[]);
         if told.is_ok() {
-            let _again_next_time = record::remove(&attachment);
+            let _again_next_time = record::remove(folder, &attachment);
         }
     }
 }

@@ -23,10 +23,11 @@ pub(crate) fn run(call: &Call) -> Result<(), CniError> {
     let mut switch = Daemon::connect(&daemon::socket(&call.config), true)
         .map_err(|error| daemon::explain(&error))?;
     let mut failures = Vec::new();
-    del::settle_debts(&mut switch);
+    let folder = record::folder(&call.config);
+    del::settle_debts(&folder, &mut switch);
     let network = &call.config.name;
     let stale = |owner: &Attachment| owner.network == *network && !valid.contains(owner);
-    for record in record::all()
+    for record in record::all(&folder)
         .into_iter()
         .filter(|record| stale(&record.attachment))
     {
