@@ -69,6 +69,8 @@ struct Fields {
     mac: String,
     mode: String,
     queues: i64,
+    #[serde(deserialize_with = "flag")]
+    multi_queue: bool,
     owner: Option<u32>,
     group: Option<u32>,
     socket: Option<String>,
@@ -249,7 +251,8 @@ impl NetConf {
         }
         let mode = mode(&fields.mode)?;
         let queues = match fields.queues {
-            0 => 1,
+            // The number is the hypervisor's; that there are several is the device's.
+            0 => 1 + u16::from(fields.multi_queue),
             queues => u16::try_from(queues)
                 .ok()
                 .filter(|queues| (1..=255).contains(queues))

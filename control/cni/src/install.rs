@@ -22,6 +22,12 @@ pub(crate) const UPSTREAM: &str = "bridge.upstream";
 /// # Errors
 /// What is wrong with the words, or what the file system said.
 pub(crate) fn run(command: &str, words: &[OsString]) -> Result<String, String> {
+    let own = std::env::current_exe().map_err(|error| format!("where am I: {error}"))?;
+    run_of(&own, command, words)
+}
+
+/// As [`run`], of the program `own`.
+fn run_of(own: &Path, command: &str, words: &[OsString]) -> Result<String, String> {
     let mut dest = PathBuf::from("/opt/cni/bin");
     let mut as_bridge = false;
     let mut words = words.iter();
@@ -36,9 +42,12 @@ pub(crate) fn run(command: &str, words: &[OsString]) -> Result<String, String> {
             Some("--as-bridge") if command == "install" => as_bridge = true,
             _ => {
                 let word = word.to_string_lossy();
-                return Err(format!(
-                    "unknown word \"{word}\"; {command} [--dest DIR] [--as-bridge]"
-                ));
+                let known = if command == "install" {
+                    "install [--dest DIR] [--as-bridge]"
+                } else {
+                    "uninstall [--dest DIR]"
+                };
+                return Err(format!("unknown word \"{word}\"; {known}"));
             }
         }
     }
@@ -46,12 +55,11 @@ pub(crate) fn run(command: &str, words: &[OsString]) -> Result<String, String> {
         format!("cannot {what} {}: {error}", path.display())
     };
     if command == "install" {
-        let own = std::env::current_exe().map_err(|error| format!("where am I: {error}"))?;
-        place(&own, &dest.join(NAME)).map_err(|e| told("write", &dest.join(NAME), &e))?;
+        place(own, &dest.join(NAME)).map_err(|e| told("write", &dest.join(NAME), &e))?;
         let mut text = format!("installed {}\n", dest.join(NAME).display());
         if as_bridge {
             let bridge = dest.join(BRIDGE);
-            stand_in(&own, &dest).map_err(|e| told("replace", &bridge, &e))?;
+            stand_in(own, &dest).map_err(|e| told("replace", &bridge, &e))?;
             text.push_str(&format!(
                 "{} serves the switch's bridges; all others go to {}\n",
                 bridge.display(),
@@ -60,11 +68,8 @@ pub(crate) fn run(command: &str, words: &[OsString]) -> Result<String, String> {
         }
         return Ok(text);
     }
-    let upstream = dest.join(UPSTREAM);
-    if upstream.exists() {
-        let bridge = dest.join(BRIDGE);
-        fs::rename(&upstream, &bridge).map_err(|e| told("put back", &bridge, &e))?;
-    }
+    let (bridge, upstream) = (dest.join(BRIDGE), dest.join(UPSTREAM));
+    put_back(&bridge, &upstream).map_err(|e| told("put back", &bridge, &e))?;
     let file = dest.join(NAME);
     match fs::remove_file(&file) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(told("remove", &file, &error)),
@@ -72,18 +77,35 @@ pub(crate) fn run(command: &str, words: &[OsString]) -> Result<String, String> {
     }
 }
 
-/// Keeps the reference plugin aside, unless it is already, and takes its place.
+/// Keeps the reference plugin aside, unless it is already, and takes its place. One that somebody installed over
+/// ours meanwhile (a package's update) is the one to keep.
 fn stand_in(own: &Path, dest: &Path) -> io::Result<()> {
     let (bridge, upstream) = (dest.join(BRIDGE), dest.join(UPSTREAM));
-    if !upstream.exists() {
-        if !bridge.exists() {
-            let why = "there is no plugin \"bridge\" to stand in for: install as \"vswitch\" alone";
-            return Err(io::Error::new(io::ErrorKind::NotFound, why));
-        }
-        // Both names lead to it until ours takes the first: a runtime always finds one.
-        fs::hard_link(&bridge, &upstream).or_else(|_| place(&bridge, &upstream))?;
+    if bridge.exists() && !is_ours(&bridge)? {
+        place(&bridge, &upstream)?;
+    } else if !upstream.exists() {
+        let why = "there is no plugin \"bridge\" to stand in for: install as \"vswitch\" alone";
+        return Err(io::Error::new(io::ErrorKind::NotFound, why));
     }
     place(own, &bridge)
+}
+
+/// The reference plugin in its own place again.
+fn put_back(bridge: &Path, upstream: &Path) -> io::Result<()> {
+    if !upstream.exists() {
+        Ok(())
+    } else if bridge.exists() && !is_ours(bridge)? {
+        fs::remove_file(upstream)
+    } else {
+        fs::rename(upstream, bridge)
+    }
+}
+
+/// Whether a program is this plugin, of whatever version: they all have their help text in them.
+fn is_ours(program: &Path) -> io::Result<bool> {
+    let mark = crate::HELP.lines().next().unwrap_or_default().as_bytes();
+    let bytes = fs::read(program)?;
+    Ok(bytes.windows(mark.len()).any(|part| part == mark))
 }
 
 /// Copies a program; the name leads to the old file or to the whole new one.
@@ -101,4 +123,48 @@ fn place(from: &Path, to: &Path) -> io::Result<()> {
         let _ = fs::remove_file(&draft);
     }
     copied
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(words: &[&str]) -> Vec<OsString> {
+        words.iter().map(OsString::from).collect()
+    }
+
+    #[test]
+    fn the_reference_plugin_comes_back_also_one_that_was_updated_meanwhile() {
+        let dest = std::env::temp_dir().join(format!("vswitch-cni-install-{}", std::process::id()));
+        fs::create_dir_all(&dest).expect("a folder");
+        let to = dest.to_string_lossy().into_owned();
+        let own = dest.with_extension("own");
+        fs::write(&own, format!("code{}data", crate::HELP)).expect("a program");
+        let install = || run_of(&own, "install", &words(&["--as-bridge", "--dest", &to]));
+        let uninstall = || run_of(&own, "uninstall", &words(&["--dest", &to]));
+        let content = |name: &str| fs::read(dest.join(name)).unwrap_or_default();
+        assert!(install().expect_err("no bridge").contains("no plugin"));
+        for reference in ["first", "second"] {
+            fs::write(dest.join(BRIDGE), reference).expect("a plugin");
+            for _ in 0..2 {
+                install().expect("installed");
+                assert!(is_ours(&dest.join(BRIDGE)).expect("a file"));
+                assert!(is_ours(&dest.join(NAME)).expect("a file"));
+                assert_eq!(content(UPSTREAM), reference.as_bytes());
+            }
+        }
+        uninstall().expect("uninstalled");
+        assert_eq!(content(BRIDGE), b"second");
+        install().expect("installed");
+        fs::write(dest.join(BRIDGE), "third").expect("an update");
+        for _ in 0..2 {
+            uninstall().expect("uninstalled");
+            assert_eq!(content(BRIDGE), b"third");
+        }
+        let left = fs::read_dir(&dest).expect("a folder").count();
+        assert_eq!(left, 1, "nothing but the reference plugin");
+        assert!(run_of(&own, "uninstall", &words(&["--as-bridge"])).is_err());
+        fs::remove_file(&own).expect("removed");
+        fs::remove_dir_all(&dest).expect("removed");
+    }
 }

@@ -138,6 +138,10 @@ fn answer(program: &str, input: &[u8]) -> Result<Option<Value>, CniError> {
             json!({ "cniVersion": told, "supportedVersions": spec::VERSIONS }),
         ));
     }
+    // Before anything is checked: the reference plugin may take what this one refuses.
+    if stand_in::is_bridge(program) && !stand_in::is_ours(&raw, &env, verb) {
+        return Err(in_version(stand_in::hand_on(program, input)));
+    }
     let version = spec::version(said.as_deref(), verb).map_err(in_version)?;
     let config = if verb == Verb::Del {
         config::NetConf::read_for_del(&raw)
@@ -150,9 +154,6 @@ fn answer(program: &str, input: &[u8]) -> Result<Option<Value>, CniError> {
         env,
         config,
     };
-    if stand_in::is_bridge(program) && !stand_in::is_ours(&call, verb) {
-        return Err(in_version(stand_in::hand_on(program, input)));
-    }
     for warning in &call.config.warnings {
         eprintln!("vswitch-cni: network \"{}\": {warning}", call.config.name);
     }

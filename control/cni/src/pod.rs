@@ -70,10 +70,29 @@ fn failed(what: &str, call: &Call, error: &io::Error) -> CniError {
     )
 }
 
+/// Whether the interface's name is free in the pod.
+///
+/// # Errors
+/// Code 101 when it is not, else what the kernel said.
+pub(crate) fn is_free(call: &Call, netns: &NetNs) -> Result<(), CniError> {
+    let name = call.env.ifname.as_str();
+    let taken = netns
+        .run(|| link::by_name(name))
+        .map_err(|error| failed("look for", call, &error))?;
+    if taken.is_none() {
+        return Ok(());
+    }
+    Err(CniError::new(
+        code::NAME,
+        format!("interface \"{name}\" already exists in {}", call.env.netns),
+        "an earlier ADD was not followed by DEL, or another network has this name",
+    ))
+}
+
 /// Makes the interface; it is down.
 ///
 /// # Errors
-/// Code 101 when the name is in use, else what the kernel said. Nothing is left then.
+/// What the kernel said. Nothing is left then.
 pub(crate) fn make(
     call: &Call,
     netns: &NetNs,
@@ -82,16 +101,6 @@ pub(crate) fn make(
     workers: u32,
 ) -> Result<Made, CniError> {
     let (name, mac) = (call.env.ifname.as_str(), call.mac());
-    let taken = netns
-        .run(|| link::by_name(name))
-        .map_err(|error| failed("look for", call, &error))?;
-    if taken.is_some() {
-        return Err(CniError::new(
-            code::NAME,
-            format!("interface \"{name}\" already exists in {}", call.env.netns),
-            "an earlier ADD was not followed by DEL, or another network has this name",
-        ));
-    }
     let failed = |error: io::Error| failed("make", call, &error);
     let owner = call.attachment();
     match mode {
@@ -310,15 +319,18 @@ pub(crate) fn look(call: &Call, netns: &NetNs) -> Result<Option<Seen>, CniError>
         .map_err(|error| failed("look at", call, &error))
 }
 
-/// Removes the interface and the host's end; what is gone is a success.
+/// Removes the host's end, and the interface if it `is_ours`; what is gone is a success.
 ///
 /// # Errors
 /// What the kernel said.
-pub(crate) fn remove(call: &Call) -> Result<(), CniError> {
+pub(crate) fn remove(call: &Call, is_ours: bool) -> Result<(), CniError> {
     let failed = |error: io::Error| failed("remove", call, &error);
     let host = call.attachment().port_name();
     if let Some(end) = link::by_name(&host).map_err(failed)? {
         link::delete(end.ifindex).map_err(failed)?;
+    }
+    if !is_ours {
+        return Ok(());
     }
     let Ok(netns) = NetNs::open(Path::new(&call.env.netns)) else {
         // It is gone, and the interface with it.

@@ -29,9 +29,6 @@ pub(crate) struct Record {
     path: Vec<PathBuf>,
     /// The configuration, in strict JSON.
     config: Value,
-    /// Everything is undone but that the daemon, which was away, has not been told.
-    #[serde(default)]
-    pub(crate) detach_pending: bool,
 }
 
 /// The folder of a network's records.
@@ -39,8 +36,22 @@ pub(crate) fn folder(config: &NetConf) -> PathBuf {
     daemon::socket(config).with_file_name("cni")
 }
 
-fn file_of(folder: &Path, attachment: &Attachment) -> PathBuf {
-    folder.join(format!("{}.json", attachment.port_name()))
+/// What the file of a record is called after the port's name.
+const RECORD: &str = "json";
+/// And that of a debt: by its name, so that nobody reads hundreds of records to find that there is none.
+const DEBT: &str = "debt";
+
+fn file_of(folder: &Path, attachment: &Attachment, kind: &str) -> PathBuf {
+    folder.join(format!("{}.{kind}", attachment.port_name()))
+}
+
+fn unlink(path: &Path) -> Result<(), CniError> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(failed("remove", path, &error))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn failed(what: &str, path: &Path, error: &io::Error) -> CniError {
@@ -59,24 +70,30 @@ impl Record {
             args: call.env.args.clone(),
             path: call.env.path.clone(),
             config: call.config.raw.clone(),
-            detach_pending: false,
         }
     }
 
-    /// The same, of which only the daemon has still to be told.
-    pub(crate) fn into_debt(self) -> Self {
-        Self {
-            detach_pending: true,
-            ..self
-        }
-    }
-
-    /// Writes it down; it is whole at every moment.
+    /// Writes it down; it is whole at every moment. A debt of the same attachment is void.
     ///
     /// # Errors
     /// What the file system said.
     pub(crate) fn write(&self, folder: &Path) -> Result<(), CniError> {
-        let path = file_of(folder, &self.attachment);
+        self.write_as(folder, RECORD)?;
+        unlink(&file_of(folder, &self.attachment, DEBT))
+    }
+
+    /// Writes down that everything is undone but that the daemon, which was away, has to be told. It takes the
+    /// record's place.
+    ///
+    /// # Errors
+    /// What the file system said.
+    pub(crate) fn owe(&self, folder: &Path) -> Result<(), CniError> {
+        self.write_as(folder, DEBT)?;
+        unlink(&file_of(folder, &self.attachment, RECORD))
+    }
+
+    fn write_as(&self, folder: &Path, kind: &str) -> Result<(), CniError> {
+        let path = file_of(folder, &self.attachment, kind);
         let text = serde_json::to_vec(self).unwrap_or_default();
         let write = || {
             std::fs::create_dir_all(folder)?;
@@ -109,35 +126,42 @@ impl Record {
     }
 }
 
-/// The record of an attachment.
+/// The record of an attachment, or its debt.
 pub(crate) fn read(folder: &Path, attachment: &Attachment) -> Option<Record> {
-    let bytes = std::fs::read(file_of(folder, attachment)).ok()?;
-    let record: Record = serde_json::from_slice(&bytes).ok()?;
-    (record.attachment == *attachment).then_some(record)
+    let mut found = [RECORD, DEBT]
+        .into_iter()
+        .filter_map(|kind| read_file(&file_of(folder, attachment, kind)));
+    found.find(|record| record.attachment == *attachment)
 }
 
 /// All records that can be read.
 pub(crate) fn all(folder: &Path) -> Vec<Record> {
+    of_kind(folder, RECORD)
+}
+
+/// What the daemon has still to be told, see [`Record::owe`].
+pub(crate) fn debts(folder: &Path) -> Vec<Record> {
+    of_kind(folder, DEBT)
+}
+
+fn of_kind(folder: &Path, kind: &str) -> Vec<Record> {
     let Ok(entries) = std::fs::read_dir(folder) else {
         return Vec::new();
     };
     let files = entries.filter_map(|entry| Some(entry.ok()?.path()));
-    let files = files.filter(|path| path.extension().is_some_and(|e| e == "json"));
-    files
-        .filter_map(|path| serde_json::from_slice(&std::fs::read(path).ok()?).ok())
-        .collect()
+    let files = files.filter(|path| path.extension().is_some_and(|e| e == kind));
+    files.filter_map(|path| read_file(&path)).collect()
 }
 
-/// Removes a record; one that is not there is a success.
+fn read_file(path: &Path) -> Option<Record> {
+    serde_json::from_slice(&std::fs::read(path).ok()?).ok()
+}
+
+/// Removes a record and a debt; one that is not there is a success.
 ///
 /// # Errors
 /// What the file system said.
 pub(crate) fn remove(folder: &Path, attachment: &Attachment) -> Result<(), CniError> {
-    let path = file_of(folder, attachment);
-    match std::fs::remove_file(&path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            Err(failed("remove", &path, &error))
-        }
-        _ => Ok(()),
-    }
+    unlink(&file_of(folder, attachment, RECORD))?;
+    unlink(&file_of(folder, attachment, DEBT))
 }

@@ -4,10 +4,12 @@
 //! that was attached by us is given back by us even when its bridge is gone.
 
 use crate::call::Call;
+use crate::config::NetConf;
 use crate::daemon::{self, Daemon};
 use crate::install::{BRIDGE, UPSTREAM};
 use crate::record;
-use crate::spec::{CniError, Verb, code};
+use crate::spec::{CniError, Env, NEWEST, Verb, code};
+use serde_json::Value;
 use std::io::Write as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
@@ -21,9 +23,17 @@ pub(crate) fn is_bridge(program: &str) -> bool {
         .is_some_and(|name| name == BRIDGE)
 }
 
-/// Whether the call is ours to serve.
-pub(crate) fn is_ours(call: &Call, verb: Verb) -> bool {
-    if !matches!(verb, Verb::Gc | Verb::Status)
+/// Whether the call is ours to serve. Only what says which network and bridge are meant is looked at.
+pub(crate) fn is_ours(raw: &Value, env: &Env, verb: Verb) -> bool {
+    let Ok(config) = NetConf::read_for_del(raw) else {
+        return false;
+    };
+    let call = Call {
+        version: NEWEST,
+        env: env.clone(),
+        config,
+    };
+    if matches!(verb, Verb::Add | Verb::Del | Verb::Check)
         && record::read(&record::folder(&call.config), &call.attachment()).is_some()
     {
         return true;

@@ -282,3 +282,29 @@ fn garbage_is_collected_and_the_state_is_told() {
     assert_eq!(node.traces(), [] as [String; 0]);
     assert!(node.switch.end("TERM"));
 }
+
+/// an ADD that fails because the name is in use, and the DEL that runtimes send after it, touch nothing that
+/// is another's, and nothing that an earlier ADD of the same attachment wrote down.
+#[test]
+fn what_is_in_use_stays_whole() {
+    let node = Node::new(&["a"]);
+    let config = network(json!({"cniVersion": "1.1.0", "mode": "veth", "ipam": host_local(&node)}));
+    node.done("ADD", "a", "eth0", &config);
+    let before = node.traces();
+    assert_eq!(before.len(), 4, "{before:?}");
+    assert_eq!(node.refused("ADD", "a", "eth0", &config)["code"], 101);
+    assert_eq!(node.traces(), before);
+    // Another network, the same name in the pod.
+    let mut other = config.clone();
+    other["name"] = json!("other");
+    assert_eq!(node.refused("ADD", "a", "eth0", &other)["code"], 101);
+    node.done("DEL", "a", "eth0", &other);
+    assert_eq!(node.traces(), before);
+    assert_eq!(node.interfaces("a"), ["eth0"], "not its own");
+    // The record still knows what the address plugin gave.
+    let mut gc = config.clone();
+    gc["cni.dev/valid-attachments"] = json!([]);
+    node.done("GC", "", "", &gc);
+    assert_eq!(node.traces(), [] as [String; 0]);
+    assert_eq!(node.interfaces("a"), [] as [String; 0]);
+}

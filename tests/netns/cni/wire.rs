@@ -81,7 +81,10 @@ fn the_seeds_examples_do_what_they_say_on_the_wire() {
         assert_eq!(node.traces(), [] as [String; 0]);
     }
     // A bridge that the switch has not is the reference plugin's.
-    let foreign = network(json!({"cniVersion": "0.3.1", "type": "bridge", "bridge": "kbr0"}));
+    // Also with keys that only this plugin knows, and would refuse.
+    let foreign = network(json!({
+        "cniVersion": "0.3.1", "type": "bridge", "bridge": "kbr0", "queues": "many", "mode": "x",
+    }));
     let call = |verb: &str| {
         let output = node.call_of(
             &bridge,

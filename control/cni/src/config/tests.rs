@@ -232,3 +232,17 @@ fn garbage_is_refused() {
         }
     }
 }
+
+/// interfaces.md 7: a TAP of several queues is asked for by their number, or as the reference plugin `tap` has it.
+#[test]
+fn several_queues_have_two_names() {
+    for (more, queues) in [
+        (json!({}), 1),
+        (json!({"queues": 4}), 4),
+        (json!({"multiQueue": true}), 2),
+        (json!({"multiQueue": true, "queues": 4}), 4),
+        (json!({"multiQueue": false}), 1),
+    ] {
+        assert_eq!(with(more.clone()).expect("good").queues, queues, "{more}");
+    }
+}

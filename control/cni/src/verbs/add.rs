@@ -45,8 +45,9 @@ pub(crate) fn run(call: &Call) -> Result<Value, CniError> {
     let netns = pod::namespace(call)?;
     let mtu = mtu(call, &ready)?;
     ipam::is_there(call)?;
-    let record = Record::of(call);
-    record.write(&folder)?;
+    // Before the record: that of an earlier ADD of the same attachment stays as it is.
+    pod::is_free(call, &netns)?;
+    Record::of(call).write(&folder)?;
     passed("add-recorded");
     let made = match pod::make(call, &netns, mode, mtu, ready.workers) {
         Ok(made) => made,

@@ -44,14 +44,18 @@ pub(crate) fn undo(
             first.get_or_insert(error);
         }
     };
+    let mut is_ours = record::read(&folder, &attachment).is_some();
     let detached = switch.map(|switch| {
         let detach = Detach {
             attachment: attachment.clone(),
         };
-        switch.call(&detach, &[]).map(drop)
+        switch.call(&detach, &[])
     });
     let told = match detached {
-        Some(Ok(())) => true,
+        Some(Ok(reply)) => {
+            is_ours |= reply.detached;
+            true
+        }
         Some(Err(error)) if !daemon::is_away(&error) => {
             keep(Err(daemon::explain(&error)));
             false
@@ -59,7 +63,9 @@ pub(crate) fn undo(
         Some(Err(_)) | None => false,
     };
     passed("del-detached");
-    keep(pod::remove(call));
+    // An interface of that name that neither knows is somebody else's: a runtime sends DEL also after an ADD
+    // that failed because the name was in use.
+    keep(pod::remove(call, is_ours));
     passed("del-device");
     if let Some(verb) = ipam {
         keep(crate::ipam::run(call, verb).map(drop));
@@ -71,7 +77,7 @@ pub(crate) fn undo(
     if told {
         record::remove(&folder, &attachment)?;
     } else {
-        Record::of(call).into_debt().write(&folder)?;
+        Record::of(call).owe(&folder)?;
     }
     passed("del-record");
     Ok(())
@@ -79,10 +85,7 @@ pub(crate) fn undo(
 
 /// Tells the daemon what it missed while it was away. Best effort: it is tried again with the next call.
 pub(crate) fn settle_debts(folder: &Path, switch: &mut Daemon) {
-    for debt in record::all(folder)
-        .into_iter()
-        .filter(|record| record.detach_pending)
-    {
+    for debt in record::debts(folder) {
         let attachment = debt.attachment;
         let detach = Detach {
             attachment: attachment.clone(),
