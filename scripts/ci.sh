@@ -10,8 +10,8 @@
 #   scripts/ci.sh netns              real devices in namespaces (root)
 #   scripts/ci.sh oracle             a real kernel bridge and bond still do what was recorded (User-mode Linux)
 #   scripts/ci.sh bond-lab           bonds against the real Linux driver in a guest (root, User-mode Linux)
-#   scripts/ci.sh podman-lab       containers of podman on a network of ours (root, podman)
-#   scripts/ci.sh guest-lab        QEMU guests with DHCP in their VLANs (root, qemu-system-x86)
+#   scripts/ci.sh podman-lab         containers of podman on a network of ours (root, podman)
+#   scripts/ci.sh guest-lab          QEMU guests with DHCP in their VLANs (root, qemu-system-x86)
 #   scripts/ci.sh demo               the demonstration, start to end (root)
 #   scripts/ci.sh soak-smoke         full load on a switch that is changed every second, for 15 seconds (root)
 #   scripts/ci.sh bench-smoke        every bench runs, briefly, and allocates nothing where it must not (io: root)
@@ -56,8 +56,8 @@ run_schedule() { scripts/schedule-tests.sh; }
 run_daemon() {
   local target=${CARGO_TARGET_DIR:-target}
   local venv=$target/varlink-venv
-  cargo build --quiet -p vswitchd -p vswctl
-  cargo test --quiet -p vswitch-tests --test daemon
+  cargo build --quiet -p vswitchd -p vswctl -p vswitch-cni
+  cargo test --quiet -p vswitch-tests --test daemon --test deploy
   if { [ -x "$venv/bin/pip" ] || python3 -m venv "$venv"; } && "$venv/bin/pip" install --quiet varlink==31.0.0; then
     "$venv/bin/python" tests/daemon/varlink_client.py "$target/debug/vswitchd"
   else
