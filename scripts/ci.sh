@@ -10,7 +10,8 @@
 #   scripts/ci.sh netns              real devices in namespaces (root)
 #   scripts/ci.sh oracle             a real kernel bridge and bond still do what was recorded (User-mode Linux)
 #   scripts/ci.sh bond-lab           bonds against the real Linux driver in a guest (root, User-mode Linux)
-#   scripts/ci.sh podman-lab       containers of podman on a network of ours (root, podman)
+#   scripts/ci.sh podman-lab         containers of podman on a network of ours (root, podman)
+#   scripts/ci.sh guest-lab          QEMU guests with DHCP in their VLANs (root, qemu-system-x86)
 #   scripts/ci.sh demo               the demonstration, start to end (root)
 #   scripts/ci.sh soak-smoke         full load on a switch that is changed every second, for 15 seconds (root)
 #   scripts/ci.sh bench-smoke        every bench runs, briefly, and allocates nothing where it must not (io: root)
@@ -19,7 +20,8 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 packages=(gcc libc6-dev iproute2 iputils-ping ethtool tcpdump iperf3 nftables python3 python3-venv
-  user-mode-linux openvswitch-switch containernetworking-plugins podman runc busybox-static)
+  user-mode-linux openvswitch-switch containernetworking-plugins podman runc busybox-static
+  qemu-system-x86 dnsmasq-base cpio)
 
 step() {
   printf '\n== %s\n' "$*"
@@ -54,8 +56,8 @@ run_schedule() { scripts/schedule-tests.sh; }
 run_daemon() {
   local target=${CARGO_TARGET_DIR:-target}
   local venv=$target/varlink-venv
-  cargo build --quiet -p vswitchd -p vswctl
-  cargo test --quiet -p vswitch-tests --test daemon
+  cargo build --quiet -p vswitchd -p vswctl -p vswitch-cni
+  cargo test --quiet -p vswitch-tests --test daemon --test deploy
   if { [ -x "$venv/bin/pip" ] || python3 -m venv "$venv"; } && "$venv/bin/pip" install --quiet varlink==31.0.0; then
     "$venv/bin/python" tests/daemon/varlink_client.py "$target/debug/vswitchd"
   else
@@ -93,6 +95,7 @@ run_lab() {
 }
 run_bond-lab() { run_lab bond-lab; }
 run_podman-lab() { run_lab podman-lab; }
+run_guest-lab() { run_lab guest-lab; }
 run_demo() { need_root demo && scripts/demo --once; }
 run_soak-smoke() { need_root soak-smoke && scripts/soak --seconds 15 --debug; }
 run_bench-smoke() { BENCH_SMOKE=1 cargo bench --quiet -p vswitch-benches --profile dev; }
@@ -104,7 +107,7 @@ run_doc() {
 
 run_all() {
   [ "$(id -u)" = 0 ] && { step packages; run_packages; }
-  for name in fmt lint doc test schedule daemon netns oracle bond-lab demo soak-smoke bench-smoke; do
+  for name in fmt lint doc test schedule daemon netns oracle bond-lab podman-lab guest-lab demo soak-smoke bench-smoke; do
     step "$name"
     "run_$name"
   done
@@ -112,9 +115,9 @@ run_all() {
 }
 
 case "${1:-}" in
-  all | packages | fmt | lint | test | schedule | daemon | netns | oracle | bond-lab | demo | soak-smoke | bench-smoke | doc) "run_$1" ;;
+  all | packages | fmt | lint | test | schedule | daemon | netns | oracle | bond-lab | podman-lab | guest-lab | demo | soak-smoke | bench-smoke | doc) "run_$1" ;;
   *)
-    sed -n '2,17s/^# \{0,1\}//p' "$0" >&2
+    sed -n '2,19s/^# \{0,1\}//p' "$0" >&2
     exit 2
     ;;
 esac
