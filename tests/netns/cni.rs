@@ -1,5 +1,6 @@
 //! The CNI plugin with the real daemon, the reference plugins of Debian and pods that are namespaces.
 
+mod addresses;
 mod faults;
 mod pods;
 mod reference;

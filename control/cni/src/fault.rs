@@ -19,9 +19,9 @@ pub(crate) const STEPS: [(&str, &str); 12] = [
     ),
     ("add-guarded", "the daemon knows the addresses"),
     ("add-announced", "neighbours know, the runtime does not yet"),
-    ("del-detached", "DEL has given the port back"),
+    ("del-ipam", "DEL has given the addresses back"),
+    ("del-detached", "the daemon has the port no more"),
     ("del-device", "the interface is gone"),
-    ("del-ipam", "addresses are free again"),
     (
         "del-record",
         "nothing is written down any more, the runtime does not know",

@@ -3,6 +3,7 @@
 //! It gets the same environment and the same configuration, in strict JSON. Specification 1.1.0, section 4.
 
 use crate::call::Call;
+use crate::result::CniResult;
 use crate::spec::{CniError, code};
 use serde_json::Value;
 use std::io::Write as _;
@@ -56,6 +57,12 @@ pub(crate) fn run(call: &Call, verb: &str) -> Result<Option<Value>, CniError> {
         Err(error) if error.code == code::VERSION && call.version > OLDER => {
             let mut older = call.config.raw.clone();
             older["cniVersion"] = OLDER.into();
+            if let Some(previous) = older
+                .get("prevResult")
+                .and_then(|v| CniResult::read(v).ok())
+            {
+                older["prevResult"] = previous.write(OLDER);
+            }
             ask(call, plugin, verb, &older)
         }
         other => other,

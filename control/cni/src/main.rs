@@ -85,7 +85,7 @@ fn main() -> ExitCode {
         Ok(None) => ExitCode::SUCCESS,
         Ok(Some(value)) => print(&format!("{value}\n"), ExitCode::SUCCESS),
         Err(error) => {
-            eprintln!("vswitch-cni: {error}");
+            say(&error);
             let text = serde_json::to_string(&error).unwrap_or_default();
             print(&format!("{text}\n"), ExitCode::FAILURE)
         }
@@ -97,6 +97,11 @@ fn print(text: &str, code: ExitCode) -> ExitCode {
         Ok(()) => code,
         Err(_) => ExitCode::FAILURE,
     }
+}
+
+/// One line for the runtime's log. Nobody may be listening: that must not end a call halfway.
+pub(crate) fn say(text: &dyn std::fmt::Display) {
+    let _nobody_hears = writeln!(std::io::stderr(), "vswitch-cni: {text}");
 }
 
 fn by_hand(words: &[OsString]) -> ExitCode {
@@ -116,7 +121,7 @@ fn by_hand(words: &[OsString]) -> ExitCode {
     match outcome {
         Ok(text) => print(&text, ExitCode::SUCCESS),
         Err(why) => {
-            eprintln!("vswitch-cni: {why}");
+            say(&why);
             ExitCode::from(2)
         }
     }
@@ -155,7 +160,7 @@ fn answer(program: &str, input: &[u8]) -> Result<Option<Value>, CniError> {
         config,
     };
     for warning in &call.config.warnings {
-        eprintln!("vswitch-cni: network \"{}\": {warning}", call.config.name);
+        say(&format!("network \"{}\": {warning}", call.config.name));
     }
     let done = match verb {
         Verb::Add => verbs::add::run(&call).map(Some),

@@ -41,7 +41,7 @@ pub(crate) struct Seen {
 /// Opens the namespace of the call.
 ///
 /// # Errors
-/// Code 8: it cannot be opened, or is none.
+/// Code 8: it cannot be opened, is none, or is the plugin's own: a pod's routes in the node's table cut the node off.
 pub(crate) fn namespace(call: &Call) -> Result<NetNs, CniError> {
     let path = &call.env.netns;
     let failed = |error: &io::Error| {
@@ -53,6 +53,14 @@ pub(crate) fn namespace(call: &Call) -> Result<NetNs, CniError> {
     };
     let netns = NetNs::open(Path::new(path)).map_err(|error| failed(&error))?;
     netns.run(|| Ok(())).map_err(|error| failed(&error))?;
+    let is_own = NetNs::current().and_then(|own| Ok(own.id()? == netns.id()?));
+    if is_own.map_err(|error| failed(&error))? && !call.env.own_netns {
+        return Err(CniError::new(
+            code::NETNS,
+            format!("netns \"{path}\" is the plugin's own namespace"),
+            "CNI_NETNS is a container's; set CNI_NETNS_OVERRIDE=1 if this one is meant",
+        ));
+    }
     Ok(netns)
 }
 

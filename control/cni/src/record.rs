@@ -115,6 +115,7 @@ impl Record {
             ifname: self.attachment.ifname.clone(),
             args: self.args.clone(),
             path: self.path.clone(),
+            own_netns: false,
         };
         let config = NetConf::read_for_del(&self.config)?;
         let said = self.config["cniVersion"].as_str();

@@ -121,6 +121,8 @@ pub(crate) struct Env {
     pub(crate) args: String,
     /// Folders in which plugins are looked for.
     pub(crate) path: Vec<PathBuf>,
+    /// `CNI_NETNS_OVERRIDE`: the plugin's own namespace may be meant.
+    pub(crate) own_netns: bool,
 }
 
 /// Reads the environment; `get` tells the value of a variable.
@@ -154,6 +156,10 @@ pub(crate) fn environment(get: &dyn Fn(&str) -> Option<String>) -> Result<(Verb,
         path: std::env::split_paths(&value("CNI_PATH"))
             .filter(|folder| !folder.as_os_str().is_empty())
             .collect(),
+        own_netns: matches!(
+            value("CNI_NETNS_OVERRIDE").as_str(),
+            "1" | "true" | "True" | "TRUE"
+        ),
     };
     let mut wrong = Vec::new();
     let of_container = matches!(verb, Verb::Add | Verb::Del | Verb::Check);

@@ -8,9 +8,11 @@ use serde_json::{Value, json};
 /// nothing; nothing is left.
 #[test]
 fn pods_reach_each_other_in_every_mode() {
-    for mode in ["veth", "tap"] {
+    for (mode, version) in [("veth", "1.1.0"), ("tap", "0.4.0")] {
         let node = Node::new(&["a", "b"]);
-        let config = network(json!({"mode": mode, "vlan": 100, "ipam": host_local(&node)}));
+        let config = network(json!({
+            "cniVersion": version, "mode": mode, "vlan": 100, "ipam": host_local(&node),
+        }));
         let mut results = Vec::new();
         for pod in ["a", "b"] {
             results.push(node.done("ADD", pod, "eth0", &config));
@@ -160,6 +162,8 @@ fn a_pod_may_have_several_and_errors_say_what_is_wrong() {
     }
     let error = node.refused("ADD", "nowhere", "net1", &config);
     assert_eq!(error["code"], 8, "{error}");
+    let error = node.refused("ADD", "sw", "net1", &config);
+    assert_eq!(error["code"], 8, "the node's own: {error}");
     assert_eq!(node.traces(), [] as [String; 0]);
 }
 

@@ -73,7 +73,7 @@ pub(crate) fn run(call: &Call) -> Result<Value, CniError> {
         // An address plugin whose ADD failed has given nothing.
         let ipam = reserved.then_some("DEL");
         if let Err(left) = del::undo(call, Some(&mut switch), ipam) {
-            eprintln!("vswitch-cni: not everything could be undone: {left}");
+            crate::say(&format!("not everything could be undone: {left}"));
         }
     })
 }
@@ -142,7 +142,7 @@ fn finish(
         .call(&attach, &descriptors)
         .map_err(|error| daemon::explain(&error))?;
     for warning in &attached.warnings {
-        eprintln!("vswitch-cni: {}: {warning}", call.attachment());
+        crate::say(&format!("{}: {warning}", call.attachment()));
     }
     passed("add-attached");
     let ifindex = pod::switch_on(call, netns)?;

@@ -44,6 +44,11 @@ pub(crate) fn undo(
             first.get_or_insert(error);
         }
     };
+    // While the interface still works: a DHCP lease is given back by it.
+    if let Some(verb) = ipam {
+        keep(crate::ipam::run(call, verb).map(drop));
+    }
+    passed("del-ipam");
     let mut is_ours = record::read(&folder, &attachment).is_some();
     let detached = switch.map(|switch| {
         let detach = Detach {
@@ -67,10 +72,6 @@ pub(crate) fn undo(
     // that failed because the name was in use.
     keep(pod::remove(call, is_ours));
     passed("del-device");
-    if let Some(verb) = ipam {
-        keep(crate::ipam::run(call, verb).map(drop));
-    }
-    passed("del-ipam");
     if let Some(error) = first {
         return Err(error);
     }
