@@ -116,6 +116,10 @@ fn state() -> State {
     let bridge = Bridge {
         uplink: Some(text("eth0")),
         ports: vec![text("vm1")],
+        attached_vlans: vec![VlanOwners {
+            owners: vec![text("n/c/net1")],
+            ..VlanOwners::default()
+        }],
         ..Bridge::default()
     };
     State {

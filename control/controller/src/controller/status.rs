@@ -108,6 +108,7 @@ impl Controller {
                 .into_iter()
                 .map(str::to_owned)
                 .collect(),
+            attached_vlans: self.attachments.vlan_owners(&self.config, name),
         }
     }
 
