@@ -90,6 +90,8 @@ closed_set! {
         NoPvid = ("no-pvid", "untagged or priority-tagged, and the port has no PVID"),
         /// Tagged with a VLAN that the port is not in.
         VlanNotAllowed = ("vlan-not-allowed", "tag is not in the port's VLAN set: vswctl vlan add VID dev PORT"),
+        /// The source is not the station's that is behind the port.
+        MacSpoof = ("mac-spoof", "source is none of the port's own addresses: see mac and guard_macs of the port"),
         /// More addresses than `mac_limit`.
         MacLimit = ("mac-limit", "new source address beyond the port's mac_limit"),
         /// The destination is behind the port it came from.

@@ -1,0 +1,81 @@
+//! Checks of what a port may say of the station behind it: its addresses, and what is asked of its frames.
+
+use super::Found;
+use crate::config::{Config, PortConfig, PortKind};
+use std::collections::BTreeSet;
+
+/// Most own addresses of a port: each frame is compared with them one by one.
+const MACS_MAX: usize = 16;
+
+/// The switches of a port's protection that are on, by their keys.
+fn asked(port: &PortConfig) -> Option<&'static str> {
+    let switches = [("mac_spoof_check", port.mac_spoof_check)];
+    let on = switches.into_iter().find(|(_, on)| *on);
+    on.map(|(key, _)| key)
+}
+
+/// Whether `mac` says the address of the station behind the port, whatever the port is made of.
+pub(super) fn names_station(port: &PortConfig) -> bool {
+    asked(port).is_some() && matches!(port.kind, PortKind::Nic | PortKind::Mem)
+}
+
+/// The protection of `[port.NAME]`.
+pub(super) fn protection(config: &Config, name: &str, port: &PortConfig, found: &mut Found) {
+    let at = |key| ["port", name, key];
+    let asked = asked(port);
+    if let Some(key) = asked {
+        let many = if port.kind == PortKind::Bond {
+            Some("this port is a bond")
+        } else if config.bond_of(name).is_some() {
+            Some("this port is a member of a bond")
+        } else if config.uplink_of(name).is_some() {
+            Some("this port is its bridge's uplink")
+        } else {
+            None
+        };
+        if let Some(why) = many {
+            found.add(
+                &at(key),
+                format!("{why}: the stations behind it are many"),
+                format!("\"{key}\" is for ports that lead to one virtual machine or container"),
+            );
+        }
+    }
+    if asked.is_none() && !port.guard_macs.is_empty() {
+        found.add(
+            &at("guard_macs"),
+            "nothing asks for these addresses",
+            "add mac_spoof_check = true",
+        );
+    }
+    if port.mac_spoof_check && port.mac.is_none() && port.guard_macs.is_empty() {
+        found.add(
+            &at("mac_spoof_check"),
+            "the station's address is not known",
+            "add mac = \"52:54:00:..\", the address of the machine behind the port, or guard_macs = [..] for several",
+        );
+    }
+    macs(name, port, found);
+}
+
+fn macs(name: &str, port: &PortConfig, found: &mut Found) {
+    let at = ["port", name, "guard_macs"];
+    let own = port.guard_macs.iter().chain(&port.mac).count();
+    if own > MACS_MAX {
+        return found.add(
+            &at,
+            format!("with \"mac\" these are {own} addresses"),
+            format!("a port has {MACS_MAX} own addresses at most"),
+        );
+    }
+    let mut seen: BTreeSet<_> = port.mac.into_iter().collect();
+    for mac in &port.guard_macs {
+        found.station(&at, *mac);
+        if !seen.insert(*mac) {
+            found.add(&at, format!("{mac} is said twice"), "say each address once");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
