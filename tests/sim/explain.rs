@@ -9,7 +9,7 @@ use vswitch_base::{MacAddr, PortIndex, Tag, Tci, Tpid, Vid};
 use vswitch_core::explain::{Step, explain};
 use vswitch_core::fdb::{EntryKind, Fdb};
 use vswitch_core::frame::Frame;
-use vswitch_core::protect::Protection;
+use vswitch_core::protect::{Claims, Protection};
 use vswitch_core::snapshot::{AcceptFrames, BpduPolicy, PortFlags, PortState, PortView};
 use vswitch_core::testing::{MemFrame, MemSwitch, frame, station, vid};
 use vswitch_core::verdict::{DropReason, PuntReason, Verdict};
@@ -88,10 +88,13 @@ fn a_view(number: u16) -> impl Strategy<Value = PortView> {
 
 fn a_protection() -> impl Strategy<Value = Option<Protection>> {
     let macs = prop::collection::vec(a_station().prop_map(MacAddr::word), 0..4);
-    let protection = (macs, any::<bool>()).prop_map(|(macs, spoof_check)| Protection {
-        macs: macs.into(),
-        spoof_check,
-    });
+    let claims = any::<bool>().prop_map(|judged| judged.then(Claims::default));
+    let protection =
+        (macs, any::<bool>(), claims).prop_map(|(macs, spoof_check, claims)| Protection {
+            macs: macs.into(),
+            spoof_check,
+            claims,
+        });
     proptest::option::weighted(0.3, protection)
 }
 

@@ -1,10 +1,13 @@
 //! Step 7: what the station behind a port may send, and that nothing is learned from what it may not.
 
 use crate::{access, lan, trunk};
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
-use vswitch_base::{MacAddr, Tag, Tci, Tpid};
-use vswitch_core::protect::Protection;
+use vswitch_base::{EtherType, MacAddr, Tag, Tci, Tpid};
+use vswitch_core::protect::{Claims, Protection};
 use vswitch_core::snapshot::{BpduPolicy, PortState};
+use vswitch_core::testing::announcements::{self, ArpPacket};
+use vswitch_core::testing::packets::{ICMPV6, UDP, discovery, extended, in_frame, ipv4, ipv6, udp};
 use vswitch_core::testing::{MemFrame, MemSwitch, dot1q, station, vid};
 use vswitch_core::verdict::{DropReason, PuntReason};
 use vswitch_tests::{broadcast, dropped, plain, ports_reached, reserved, tagged};
@@ -14,8 +17,67 @@ pub(crate) fn of_station(number: u32) -> Arc<Protection> {
     Arc::new(Protection {
         macs: [station(number).word()].into(),
         spoof_check: true,
+        ..Protection::default()
     })
 }
+
+const OWN: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 7);
+const OTHER: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 8);
+const OWN6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 7);
+const OTHER6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 8);
+
+/// The same, guarded, with one IP address of each family.
+pub(crate) fn of_guest(number: u32) -> Arc<Protection> {
+    Arc::new(Protection {
+        claims: Some(Claims::new(&[OWN.into(), OWN6.into()])),
+        ..Protection::clone(&of_station(number))
+    })
+}
+
+/// A frame of station 1 that a guard drops for that reason.
+pub(crate) fn lie(reason: DropReason, tags: &[Tag]) -> Vec<u8> {
+    let (src, all) = (station(1), MacAddr::BROADCAST);
+    let six = |packet: &[u8]| in_frame(all, src, tags, EtherType::IPV6, packet);
+    match reason {
+        DropReason::ArpSpoof => {
+            let packet = ArpPacket {
+                operation: 2,
+                sender: src,
+                sender_ip: OTHER.octets(),
+                target: station(2),
+                target_ip: OWN.octets(),
+            };
+            packet.frame(all, tags)
+        }
+        DropReason::NdSpoof => {
+            let message = discovery(136, OTHER6, &[(2, src)]);
+            six(&ipv6(OWN6, OTHER6, ICMPV6, &message))
+        }
+        DropReason::DhcpServer => {
+            let packet = ipv4(OWN, OTHER, UDP, &udp(67, 68));
+            in_frame(all, src, tags, EtherType::IPV4, &packet)
+        }
+        DropReason::RaGuard => six(&ipv6(
+            OWN6,
+            OTHER6,
+            0,
+            &extended(ICMPV6, &discovery(134, OWN6, &[])),
+        )),
+        _ => {
+            let packet = ipv4(OTHER, OWN, UDP, &udp(5, 53));
+            in_frame(all, src, tags, EtherType::IPV4, &packet)
+        }
+    }
+}
+
+/// The reasons of a guard.
+const LIES: [DropReason; 5] = [
+    DropReason::ArpSpoof,
+    DropReason::NdSpoof,
+    DropReason::IpSpoof,
+    DropReason::DhcpServer,
+    DropReason::RaGuard,
+];
 
 /// Ports 1 to 3 of VLAN 10; station 1 alone is behind port 1.
 fn guarded() -> MemSwitch {
@@ -64,6 +126,7 @@ fn step_07_each_own_address_passes_whatever_the_tag() {
     let protection = Protection {
         macs,
         spoof_check: true,
+        ..Protection::default()
     };
     switch.change(1, |port| port.protection = Some(Arc::new(protection)));
     let service = Tag {
@@ -124,4 +187,126 @@ fn step_07_frames_of_one_batch_are_judged_each() {
         ports_reached(&mut switch, 4, broadcast(station(7))),
         [1, 2, 3]
     );
+}
+
+/// G-03, G-04, N-14: each lie ends with its reason, however it is tagged, and teaches nothing.
+#[test]
+fn step_07_a_guard_sees_through_tags() {
+    let service = Tag {
+        tpid: Tpid::Dot1ad,
+        tci: Tci(5),
+    };
+    for reason in LIES {
+        for filtering in [true, false] {
+            let mut switch = MemSwitch::new();
+            switch.add(1, trunk(1, &[10]));
+            switch.add(2, trunk(2, &[10]));
+            switch.change(1, |port| port.protection = Some(of_guest(1)));
+            switch.bridge(0, |bridge| bridge.vlan_filtering = filtering);
+            let own = dot1q(10);
+            let stripped = |tags: &[Tag]| MemFrame {
+                stripped: Some(own),
+                ..lie(reason, tags).into()
+            };
+            for frame in [
+                lie(reason, &[own]).into(),
+                lie(reason, &[own, service]).into(),
+                lie(reason, &[own, own, service]).into(),
+                stripped(&[]),
+                stripped(&[service]),
+            ] {
+                let before = dropped(&switch, 1, reason);
+                assert!(ports_reached(&mut switch, 1, frame).is_empty());
+                assert_eq!(dropped(&switch, 1, reason), before + 1, "{reason:?}");
+            }
+            assert_eq!(switch.fdb(0).stats().entries, 0);
+        }
+    }
+}
+
+/// G-03, N-14: what is true passes, and so does the same from a port without a guard.
+#[test]
+fn step_07_a_guard_lets_the_station_be_itself() {
+    let mut switch = guarded();
+    switch.change(1, |port| port.protection = Some(of_guest(1)));
+    let own =
+        |packet: &[u8]| in_frame(MacAddr::BROADCAST, station(1), &[], EtherType::IPV4, packet);
+    let ask = ArpPacket {
+        operation: 1,
+        sender: station(1),
+        sender_ip: OWN.octets(),
+        target: MacAddr::ZERO,
+        target_ip: OTHER.octets(),
+    };
+    let none = Ipv4Addr::UNSPECIFIED;
+    for frame in [
+        broadcast(station(1)),
+        ask.frame(MacAddr::BROADCAST, &[]),
+        announcements::rarp(station(1), &[]),
+        announcements::advertisement(station(1), &[]),
+        own(&ipv4(OWN, OTHER, UDP, &udp(5, 53))),
+        own(&ipv4(none, Ipv4Addr::BROADCAST, UDP, &udp(68, 67))),
+    ] {
+        assert_eq!(ports_reached(&mut switch, 1, frame), [2, 3]);
+    }
+    assert_eq!(switch.totals(1).ingress_drops(), 0);
+    for reason in LIES {
+        assert_eq!(ports_reached(&mut switch, 2, lie(reason, &[])), [1, 3]);
+    }
+}
+
+/// G-03: a frame that stands for segments has the headers of any.
+#[test]
+fn step_07_a_guard_judges_uncut_segments() {
+    let mut switch = guarded();
+    let segments = || {
+        let mut frame =
+            vswitch_tests::packets::tcp4(MacAddr::BROADCAST, station(1), &[], 20_000, Some(1_400));
+        frame.bytes[16..18].fill(0);
+        frame
+    };
+    for (own, drops) in [(Ipv4Addr::new(10, 0, 0, 1), 0), (OTHER, 1)] {
+        let protection = Protection {
+            claims: Some(Claims::new(&[own.into()])),
+            ..Protection::clone(&of_station(1))
+        };
+        switch.change(1, |port| port.protection = Some(Arc::new(protection)));
+        switch.inject(1, segments());
+        assert_eq!(dropped(&switch, 1, DropReason::IpSpoof), drops);
+    }
+}
+
+/// G-03: whatever a guest makes of its frames, no byte leads to a panic, and what passes is read as true.
+#[test]
+fn no_guest_leads_a_guard_astray() {
+    let mut rng = vswitch_tests::rng::Rng::from_env("guests");
+    let mut switch = guarded();
+    switch.change(1, |port| port.protection = Some(of_guest(1)));
+    let mut passed = 0;
+    for _ in 0..vswitch_tests::fuzz::cases() {
+        let mut frame = match rng.below(4) {
+            0 => in_frame(
+                station(2),
+                station(1),
+                &[],
+                EtherType::IPV4,
+                &ipv4(OWN, OTHER, UDP, &udp(5, 53)),
+            ),
+            1 => announcements::advertisement(station(1), &[]),
+            _ => lie(rng.pick(&LIES), &[]),
+        };
+        vswitch_tests::fuzz::damage(&mut rng, &mut frame);
+        switch.inject(1, frame);
+        for frame in switch.wire(2).take_all() {
+            passed += 1;
+            assert_eq!(frame.bytes[6..12], station(1).0);
+            match frame.bytes[12..14] {
+                [8, 0] => assert_eq!(frame.bytes[26..30], OWN.octets()),
+                [8, 6] => assert_eq!(frame.bytes[22..28], station(1).0),
+                _ => {}
+            }
+        }
+        let _ = switch.take_sent();
+    }
+    assert!(passed > 0);
 }

@@ -45,9 +45,10 @@ const VLAN_SET_KEYS: [&str; 2] = ["trunk", "vlans"];
 /// Keys whose values are one VLAN.
 const VLAN_KEYS: [&str; 2] = ["vlan", "native_vlan"];
 /// Keys whose values are lists of words.
-const LIST_KEYS: [&str; 5] = [
+const LIST_KEYS: [&str; 6] = [
     "addresses",
     "arp_ip_target",
+    "guard_ips",
     "guard_macs",
     "members",
     "ns_ip6_target",

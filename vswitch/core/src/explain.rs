@@ -153,7 +153,7 @@ pub fn explain(
         });
     }
     if let Some(protection) = port.protection.as_deref() {
-        protection.examine(&mut class);
+        protection.examine(&mut class, frame);
     }
     let now_s = now.as_secs_u32();
     let probe = bridge.fdb.probe(FdbKey::new(class.vid, class.src));

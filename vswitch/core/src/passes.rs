@@ -69,8 +69,8 @@ impl Passes<'_> {
             }
         }
         if let Some(protection) = entrance.port.protection.as_deref() {
-            for class in classes.iter_mut() {
-                protection.examine(class);
+            for (class, frame) in classes.iter_mut().zip(batch) {
+                protection.examine(class, frame);
             }
         }
         ask(&entrance.bridge.fdb, &sources, &destinations);

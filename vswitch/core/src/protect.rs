@@ -2,12 +2,18 @@
 //!
 //! | asked, in this order | configured by | dropped as |
 //! | --- | --- | --- |
-//! | Is the source one of the station's own addresses? | `mac_spoof_check` | `mac-spoof` |
+//! | Is the source one of the station's own addresses? | `mac_spoof_check`, `guard` | `mac-spoof` |
+//! | Is the frame about the station, and not a server's or router's? | `guard` | see [`claims`] |
 //!
 //! Whatever is dropped here teaches nothing: a spoofed frame must not move an address. What pass 1 settled
 //! stays so: a frame for the link itself has its own rules, and goes nowhere. A port without any of it costs
 //! its batches one look at [`crate::snapshot::PortView::protection`].
 
+pub mod claims;
+
+pub use claims::Claims;
+
+use crate::frame::Frame;
 use crate::ingress::Classified;
 use crate::verdict::{DropReason, Verdict};
 use vswitch_base::MacWord;
@@ -22,14 +28,25 @@ pub struct Protection {
     pub macs: Box<[MacWord]>,
     /// Whether the source must be one of them (G-02).
     pub spoof_check: bool,
+    /// What else its frames claim is judged (N-14); `None`: not.
+    pub claims: Option<Claims>,
 }
 
 impl Protection {
     /// Judges a frame that pass 1 has let in.
     #[inline]
-    pub(crate) fn examine(&self, class: &mut Classified) {
+    pub(crate) fn examine(&self, class: &mut Classified, frame: &Frame<'_>) {
         if self.spoof_check && !self.macs.contains(&class.src) {
-            turn_away(class, DropReason::MacSpoof);
+            return turn_away(class, DropReason::MacSpoof);
+        }
+        if let Some(claims) = &self.claims
+            && class.verdict.is_none()
+        {
+            let rest = frame.bytes.get(usize::from(class.cut)..);
+            let judged = claims.judge(&self.macs, rest.unwrap_or_default(), frame.offload.is_gso());
+            if let Err(lie) = judged {
+                turn_away(class, lie);
+            }
         }
     }
 }

@@ -385,3 +385,11 @@ fn a_port_that_asks_for_its_own_addresses_has_them() {
     assert_eq!(own(&all.ports["eth1"].view).len(), 2);
     assert_eq!(all.ports["eth1"].spec.device.mac, None);
 }
+
+/// N-14: one flag is the whole guard.
+#[test]
+fn a_guard_is_one_flag() {
+    let view = port(json!({"guard": true, "guard_macs": ["52:54:00:00:00:01"]}));
+    let guard = view.protection.as_deref().expect("a protection");
+    assert!(guard.spoof_check && guard.claims.is_some());
+}

@@ -6,10 +6,15 @@ use std::collections::BTreeSet;
 
 /// Most own addresses of a port: each frame is compared with them one by one.
 const MACS_MAX: usize = 16;
+/// Most IP addresses of a port: each packet's source is compared with them one by one.
+const IPS_MAX: usize = 64;
 
 /// The switches of a port's protection that are on, by their keys.
 fn asked(port: &PortConfig) -> Option<&'static str> {
-    let switches = [("mac_spoof_check", port.mac_spoof_check)];
+    let switches = [
+        ("guard", port.guard),
+        ("mac_spoof_check", port.mac_spoof_check),
+    ];
     let on = switches.into_iter().find(|(_, on)| *on);
     on.map(|(key, _)| key)
 }
@@ -45,17 +50,28 @@ pub(super) fn protection(config: &Config, name: &str, port: &PortConfig, found: 
         found.add(
             &at("guard_macs"),
             "nothing asks for these addresses",
-            "add mac_spoof_check = true",
+            "add guard = true, or mac_spoof_check = true",
         );
     }
-    if port.mac_spoof_check && port.mac.is_none() && port.guard_macs.is_empty() {
+    if !port.guard && !port.guard_ips.is_empty() {
         found.add(
-            &at("mac_spoof_check"),
+            &at("guard_ips"),
+            "nothing asks for these addresses",
+            "add guard = true",
+        );
+    }
+    if let Some(key) = asked
+        && port.mac.is_none()
+        && port.guard_macs.is_empty()
+    {
+        found.add(
+            &at(key),
             "the station's address is not known",
             "add mac = \"52:54:00:..\", the address of the machine behind the port, or guard_macs = [..] for several",
         );
     }
     macs(name, port, found);
+    ips(name, port, found);
 }
 
 fn macs(name: &str, port: &PortConfig, found: &mut Found) {
@@ -73,6 +89,27 @@ fn macs(name: &str, port: &PortConfig, found: &mut Found) {
         found.station(&at, *mac);
         if !seen.insert(*mac) {
             found.add(&at, format!("{mac} is said twice"), "say each address once");
+        }
+    }
+}
+
+fn ips(name: &str, port: &PortConfig, found: &mut Found) {
+    let at = ["port", name, "guard_ips"];
+    let count = port.guard_ips.len();
+    if count > IPS_MAX {
+        return found.add(
+            &at,
+            format!("these are {count} addresses"),
+            format!("a port has {IPS_MAX} at most"),
+        );
+    }
+    let mut seen = BTreeSet::new();
+    for ip in &port.guard_ips {
+        if ip.is_unspecified() || ip.is_multicast() {
+            let hint = "0.0.0.0 and :: are taken where a station has to use them";
+            found.add(&at, format!("{ip} is no station's address"), hint);
+        } else if !seen.insert(*ip) {
+            found.add(&at, format!("{ip} is said twice"), "say each address once");
         }
     }
 }

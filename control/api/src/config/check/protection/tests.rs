@@ -92,3 +92,17 @@ fn a_port_that_leads_to_many_is_not_held_to_one() {
     config.port.insert("eth0".into(), port);
     assert!(check(&config)[0].message.contains("its bridge's uplink"));
 }
+
+#[test]
+fn a_guard_knows_its_addresses() {
+    let guard = |ips: &str| tap(&format!("guard = true\n{MAC}\nguard_ips = [{ips}]"));
+    assert_eq!(guard("\"10.0.0.7\", \"2001:db8::7\", \"fe80::7\""), "");
+    assert!(guard("\"10.0.0.7\", \"10.0.0.7\"").contains("is said twice"));
+    assert!(guard("\"0.0.0.0\"").contains("is no station's address"));
+    assert!(guard("\"ff02::1\"").contains("is no station's address"));
+    let many: String = (0..65).map(|n| format!("\"10.0.1.{n}\",")).collect();
+    assert!(guard(&many).contains("a port has 64 at most"));
+    assert!(tap("guard = true").contains("port.vm1.guard: the station's address is not known"));
+    let alone = tap("guard_ips = [\"10.0.0.7\"]");
+    assert!(alone.contains("add guard = true"), "{alone}");
+}
