@@ -1,5 +1,6 @@
 //! Every drop reason is produced by a test and counted where its kind says (N-17).
 
+use crate::protect::{lie, of_guest, of_station};
 use crate::{BR, access, lan, trunk};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -80,6 +81,18 @@ fn produce(reason: DropReason) -> (MemSwitch, u16) {
         }
         DropReason::VlanNotAllowed => {
             inject(&mut switch, tagged(station(2), station(1), &[dot1q(11)]))
+        }
+        DropReason::MacSpoof => {
+            switch.change(1, |port| port.protection = Some(of_station(1)));
+            inject(&mut switch, plain(station(2), station(3)))
+        }
+        DropReason::ArpSpoof
+        | DropReason::NdSpoof
+        | DropReason::IpSpoof
+        | DropReason::DhcpServer
+        | DropReason::RaGuard => {
+            switch.change(1, |port| port.protection = Some(of_guest(1)));
+            inject(&mut switch, lie(reason, &[]))
         }
         DropReason::MacLimit => {
             switch.change(1, |port| port.mac_limit = 0);

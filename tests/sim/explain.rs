@@ -9,6 +9,7 @@ use vswitch_base::{MacAddr, PortIndex, Tag, Tci, Tpid, Vid};
 use vswitch_core::explain::{Step, explain};
 use vswitch_core::fdb::{EntryKind, Fdb};
 use vswitch_core::frame::Frame;
+use vswitch_core::protect::{Claims, Protection};
 use vswitch_core::snapshot::{AcceptFrames, BpduPolicy, PortFlags, PortState, PortView};
 use vswitch_core::testing::{MemFrame, MemSwitch, frame, station, vid};
 use vswitch_core::verdict::{DropReason, PuntReason, Verdict};
@@ -62,14 +63,16 @@ fn a_view(number: u16) -> impl Strategy<Value = PortView> {
         floods,
         any::<u16>(),
         member,
+        a_protection(),
     );
     (first, second).prop_map(move |((state, accept, bpdu, flags, vlans), second)| {
-        let (pvid, mtu, mac_limit, floods, group_fwd_mask, member) = second;
+        let (pvid, mtu, mac_limit, floods, group_fwd_mask, member, protection) = second;
         let mut view = PortView::new(PortIndex(number));
         view.bridge = member.then_some(BR);
         (view.state, view.accept, view.bpdu, view.flags) = (state, accept, bpdu, flags);
         (view.pvid, view.mtu, view.mac_limit) = (pvid, mtu, mac_limit);
         (view.floods, view.group_fwd_mask) = (floods, group_fwd_mask);
+        view.protection = protection.map(Arc::new);
         for (vid, untagged) in vlans {
             view.vlans.insert(vid);
             if untagged {
@@ -81,6 +84,18 @@ fn a_view(number: u16) -> impl Strategy<Value = PortView> {
         }
         view
     })
+}
+
+fn a_protection() -> impl Strategy<Value = Option<Protection>> {
+    let macs = prop::collection::vec(a_station().prop_map(MacAddr::word), 0..4);
+    let claims = any::<bool>().prop_map(|judged| judged.then(Claims::default));
+    let protection =
+        (macs, any::<bool>(), claims).prop_map(|(macs, spoof_check, claims)| Protection {
+            macs: macs.into(),
+            spoof_check,
+            claims,
+        });
+    proptest::option::weighted(0.3, protection)
 }
 
 fn a_tag() -> impl Strategy<Value = Tag> {

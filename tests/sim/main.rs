@@ -18,6 +18,7 @@ mod many_ports;
 mod mtu;
 mod oracle;
 mod pair;
+mod protect;
 mod reconfigure;
 mod reflections;
 mod steps;

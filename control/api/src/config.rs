@@ -7,7 +7,7 @@
 //! Guarantees: [`check()`] finds every error that needs no look at the machine, and never only
 //! the first; a configuration printed and read again is the same. Pure data; any thread.
 //! Implements interfaces.md §6 and features.md S-18..S-21, B-01..B-09, V-01..V-10, F-03..F-08,
-//! G-01, G-06..G-08. What a device can really do (exists, is free, takes the MTU) is not known
+//! G-01..G-04, G-06..G-08, N-14. What a device can really do (exists, is free, takes the MTU) is not known
 //! here: the controller asks that of its facts.
 
 pub mod bond;
@@ -279,8 +279,21 @@ pub struct PortConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub netns: Option<String>,
     /// The address of the TAP's device; without it one is derived from machine and name, so it is stable.
+    /// Of a `nic` port with one of the protections below: the address of the station behind it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mac: Option<Mac>,
+    /// Whether frames from another address than the station's own are dropped (G-02). Those are `mac` and
+    /// `guard_macs`.
+    pub mac_spoof_check: bool,
+    /// Whether what the station sends must be about itself (N-14): `mac_spoof_check`, and ARP, neighbour
+    /// discovery and IP sources of its own addresses, and no DHCP server or router behind the port.
+    pub guard: bool,
+    /// Further addresses of the station behind the port; 16 with `mac` at most.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub guard_macs: Vec<Mac>,
+    /// IP addresses of the station, 64 at most; of a family of which none is said all are taken.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub guard_ips: Vec<IpAddr>,
     /// Whether the port is administratively up. Default true.
     pub enabled: bool,
     /// Of a port that is no part of the configuration but an attachment's: what it is made of.
@@ -317,6 +330,10 @@ impl Default for PortConfig {
             group: None,
             netns: None,
             mac: None,
+            mac_spoof_check: false,
+            guard: false,
+            guard_macs: Vec::new(),
+            guard_ips: Vec::new(),
             enabled: true,
             attached: None,
         }

@@ -130,7 +130,10 @@ impl Record {
             kind: kind_of(self.mode),
             device: Some(self.device.clone()),
             netns: self.netns.clone(),
-            mac: self.mac.filter(|_| self.mode == AttachMode::Tap),
+            // The device's own, or that of the station that is looked at.
+            mac: self.mac.filter(|_| {
+                self.mode == AttachMode::Tap || self.config.mac_spoof_check || self.config.guard
+            }),
             persistent: self.mode == AttachMode::Tap,
             attached: Some(self.mode),
             ..self.config.clone()

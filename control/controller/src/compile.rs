@@ -10,6 +10,8 @@
 //! A port that cannot work for a reason the machine shows (its device belongs to a kernel bridge) is
 //! still compiled, with the reason in [`Compiled::blocked`]: at start the others must come up.
 
+mod protection;
+
 use crate::bond::{Bond, WantedBond};
 use crate::effect::{DeviceSettings, OpenKind, OpenSpec};
 use crate::facts::Facts;
@@ -360,6 +362,7 @@ fn set_port_view(view: &mut PortView, port: &PortConfig) {
         BpduPolicy::Listen => CoreBpdu::Listen,
     };
     view.group_fwd_mask |= port.group_fwd_mask;
+    view.protection = protection::of(port).map(Arc::new);
     view.mac_limit = port.mac_limit.unwrap_or(u32::MAX);
     view.floods = [
         (port.flood, FloodClass::UnknownUnicast),
@@ -393,7 +396,8 @@ fn port_spec(name: &str, port: &PortConfig, bridge: &BridgeConfig, facts: &Facts
     };
     let device = DeviceSettings {
         mtu: mtu(port.mtu.unwrap_or(bridge.mtu)),
-        mac: port.mac.map(mac).or(stable),
+        // Of other kinds it is the address of the station behind the port.
+        mac: stable.map(|stable| port.mac.map_or(stable, mac)),
         up: port.enabled,
         ..DeviceSettings::default()
     };

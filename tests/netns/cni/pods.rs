@@ -1,7 +1,7 @@
 //! Pods on the switch: every mode, every verb, addresses, gateways, a daemon that is away.
 
 use super::{Node, host_local, network};
-use crate::lab::{eventually, run};
+use crate::lab::{eventually, run, sh};
 use serde_json::{Value, json};
 
 /// X-01, X-05, X-16, S-09: two pods reach each other, in every mode that a container can use; CHECK finds
@@ -281,4 +281,114 @@ fn garbage_is_collected_and_the_state_is_told() {
     node.done("GC", "", "", &gc);
     assert_eq!(node.traces(), [] as [String; 0]);
     assert!(node.switch.end("TERM"));
+}
+
+/// G-02, G-03, N-14: a pod that lies about who it is is not heard; what IPAM gave it is what it may say.
+#[test]
+fn a_pod_that_lies_is_not_heard() {
+    let node = Node::new(&["a", "b"]);
+    let honest = network(json!({"mode": "veth", "ipam": host_local(&node)}));
+    node.done("ADD", "b", "eth0", &honest);
+    for (mode, option) in [
+        ("veth", "macspoofchk"),
+        ("tap", "macspoofchk"),
+        ("veth", "guard"),
+        ("tap", "guard"),
+    ] {
+        let mut config = network(json!({"mode": mode, "ipam": host_local(&node)}));
+        config[option] = true.into();
+        let result = node.done("ADD", "a", "eth0", &config);
+        node.lab.wait_ping("a", "10.9.0.2");
+        let a = node.lab.ns("a");
+        // Another address of its own making: ARP for it is not believed, and no answer comes.
+        run(&format!("ip -n {a} addr add 10.9.0.77/24 dev eth0"));
+        let lied = node
+            .lab
+            .ok_in("a", "ping -c 2 -i 0.2 -W 1 -I 10.9.0.77 10.9.0.2");
+        assert_eq!(
+            lied,
+            option == "macspoofchk",
+            "{mode} {option}: the IP address"
+        );
+        run(&format!(
+            "ip -n {a} link set eth0 down && ip -n {a} link set eth0 address 02:00:00:00:66:66 up"
+        ));
+        assert!(
+            !node.lab.ok_in("a", "ping -c 2 -i 0.2 -W 1 10.9.0.2"),
+            "{mode} {option}: the MAC address"
+        );
+        let drops = node.switch.drops().to_string();
+        assert!(drops.contains("mac-spoof"), "{drops}");
+        assert_eq!(
+            drops.contains("arp-spoof") || drops.contains("ip-spoof"),
+            option == "guard",
+            "{drops}"
+        );
+        let mac = result["interfaces"]
+            .as_array()
+            .and_then(|all| all.last().cloned())
+            .expect("the pod's")["mac"]
+            .clone();
+        let mac = mac.as_str().expect("an address");
+        run(&format!(
+            "ip -n {a} link set eth0 down && ip -n {a} link set eth0 address {mac} up"
+        ));
+        node.lab.wait_ping("a", "10.9.0.2");
+        node.done("DEL", "a", "eth0", &config);
+    }
+    node.done("DEL", "b", "eth0", &honest);
+    assert_eq!(node.traces(), [] as [String; 0]);
+}
+
+/// IPAM by DHCP: the reference plugin's daemon asks by the pod's interface, dnsmasq answers beyond the switch.
+#[test]
+fn a_pod_gets_its_address_by_dhcp() {
+    let config = "[bridge.br0]\nuplink = \"ul0\"\n[port.ul0]\nkind = \"nic\"\n\
+                  [host.br0]\nbridge = \"br0\"\naddresses = [\"10.9.5.1/24\"]\n";
+    let node = Node::with(&["a"], config);
+    if !sh("which dnsmasq").status.success() {
+        eprintln!("SKIPPED: no dnsmasq: apt-get install dnsmasq-base (scripts/ci.sh packages)");
+        return;
+    }
+    let socket = node.lab.file("dhcp.sock");
+    let mut helpers = Vec::new();
+    let mut start = |line: String| {
+        let child = std::process::Command::new("sh")
+            .args([
+                "-c",
+                &format!("exec ip netns exec {} {line}", node.lab.ns("sw")),
+            ])
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null())
+            .spawn();
+        helpers.push(child.expect("a helper"));
+    };
+    start(format!(
+        "dnsmasq -k --port=0 --conf-file= --user=root --bind-interfaces --interface=br0 \
+         --dhcp-range=10.9.5.50,10.9.5.60,1h --dhcp-leasefile={0}/leases --pid-file={0}/dnsmasq",
+        node.lab.file("sw").display()
+    ));
+    start(format!(
+        "/usr/lib/cni/dhcp daemon -socketpath {}",
+        socket.display()
+    ));
+    eventually("the DHCP daemon listens", || socket.exists());
+    for mode in ["veth", "tap"] {
+        let config = network(json!({
+            "mode": mode, "ipam": {"type": "dhcp", "daemonSocketPath": socket},
+        }));
+        let result = node.done("ADD", "a", "eth0", &config);
+        let address = result["ips"][0]["address"].as_str().expect("an address");
+        assert!(
+            address.starts_with("10.9.5.5") || address == "10.9.5.60/24",
+            "{mode}: {result}"
+        );
+        node.lab.wait_ping("a", "10.9.5.1");
+        node.done("DEL", "a", "eth0", &config);
+        assert_eq!(node.traces(), [] as [String; 0]);
+    }
+    for mut helper in helpers {
+        let _killed = helper.kill();
+        let _reaped = helper.wait();
+    }
 }

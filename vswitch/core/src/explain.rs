@@ -152,6 +152,9 @@ pub fn explain(
             tag,
         });
     }
+    if let Some(protection) = port.protection.as_deref() {
+        protection.examine(&mut class, frame);
+    }
     let now_s = now.as_secs_u32();
     let probe = bridge.fdb.probe(FdbKey::new(class.vid, class.src));
     learn::learn(

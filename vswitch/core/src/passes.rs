@@ -68,6 +68,11 @@ impl Passes<'_> {
                 turn_away::<Live>(class, frame, entrance.admits, entrance.port, self.now);
             }
         }
+        if let Some(protection) = entrance.port.protection.as_deref() {
+            for (class, frame) in classes.iter_mut().zip(batch) {
+                protection.examine(class, frame);
+            }
+        }
         ask(&entrance.bridge.fdb, &sources, &destinations);
         self.learn(batch, classes, &entrance, &sources);
         if entrance.bridge.guarded && !entrance.port.flags.reflects {

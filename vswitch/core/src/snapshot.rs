@@ -10,6 +10,7 @@
 
 use crate::bond::{Admits, Transmit};
 use crate::fdb::Fdb;
+use crate::protect::Protection;
 use crate::sync::Arc;
 use crate::verdict::{Egress, FloodClass};
 use crate::watch::Watched;
@@ -110,6 +111,8 @@ pub struct PortView {
     pub flags: PortFlags,
     /// Which frames may enter.
     pub accept: AcceptFrames,
+    /// What it asks of the frames of its station; `None`: nothing.
+    pub protection: Option<Arc<Protection>>,
     /// Spanning tree frames.
     pub bpdu: BpduPolicy,
     /// Addresses 01-80-C2-00-00-0X that pass although reserved, a bit each: the bridge's mask and
@@ -143,6 +146,7 @@ impl PortView {
             state: PortState::Forwarding,
             flags: PortFlags::default(),
             accept: AcceptFrames::All,
+            protection: None,
             bpdu: BpduPolicy::Contain,
             group_fwd_mask: 0,
             floods: FloodClass::UnknownUnicast.bit()

@@ -358,3 +358,38 @@ fn what_the_machine_forbids_is_said_of_the_port_alone() {
     assert_eq!(paths, ["port.lo", "port.up.device", "port.vm1"]);
     assert_eq!(compiled.ports.len(), 5);
 }
+
+/// G-02: own addresses are `mac` and `guard_macs`; of a `nic` port `mac` is the station's, not the device's.
+#[test]
+fn a_port_that_asks_for_its_own_addresses_has_them() {
+    let fields = json!({"mac_spoof_check": true, "mac": "52:54:00:00:00:01", "guard_macs": ["52:54:00:00:00:02"]});
+    let own = |view: &PortView| -> Vec<String> {
+        let protection = view.protection.as_deref().expect("a protection");
+        assert!(protection.spoof_check);
+        protection.macs.iter().map(ToString::to_string).collect()
+    };
+    assert_eq!(
+        own(&port(fields.clone())),
+        ["52:54:00:00:00:01", "52:54:00:00:00:02"]
+    );
+    assert!(
+        port(json!({"mac": "52:54:00:00:00:01"}))
+            .protection
+            .is_none()
+    );
+    let mut nic = json!({"kind": "nic", "bridge": "br0"});
+    for (key, value) in fields.as_object().expect("fields") {
+        nic[key] = value.clone();
+    }
+    let all = compiled(json!({"bridge": {"br0": {}}, "port": {"eth1": nic}}));
+    assert_eq!(own(&all.ports["eth1"].view).len(), 2);
+    assert_eq!(all.ports["eth1"].spec.device.mac, None);
+}
+
+/// N-14: one flag is the whole guard.
+#[test]
+fn a_guard_is_one_flag() {
+    let view = port(json!({"guard": true, "guard_macs": ["52:54:00:00:00:01"]}));
+    let guard = view.protection.as_deref().expect("a protection");
+    assert!(guard.spoof_check && guard.claims.is_some());
+}

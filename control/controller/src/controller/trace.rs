@@ -230,6 +230,12 @@ impl Controller {
             DropReason::ReservedAddress => "group_fwd_mask",
             DropReason::FrameTypeRefused => "accept_frames",
             DropReason::MacLimit => "mac_limit",
+            DropReason::MacSpoof => "guard_macs",
+            DropReason::ArpSpoof
+            | DropReason::NdSpoof
+            | DropReason::IpSpoof
+            | DropReason::DhcpServer
+            | DropReason::RaGuard => "guard",
             DropReason::SamePort => "hairpin",
             DropReason::Isolated => "isolated",
             DropReason::PortLearning => "state",
