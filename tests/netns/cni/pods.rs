@@ -133,6 +133,11 @@ fn a_pod_may_have_several_and_errors_say_what_is_wrong() {
         node.done("DEL", "a", ifname, &config);
     }
     assert_eq!(node.traces(), [] as [String; 0]);
+    let down = network(json!({"disableContainerInterface": true}));
+    node.done("ADD", "a", "net1", &down);
+    let link = run(&format!("ip -n {} -br link show net1", node.lab.ns("a")));
+    assert!(link.contains("DOWN"), "{link}");
+    node.done("DEL", "a", "net1", &down);
     let unknown = node.refused("ADD", "a", "net1", &network(json!({"bridge": "br1"})));
     assert_eq!(unknown["code"], 7);
     assert!(

@@ -205,20 +205,15 @@ fn ours_answers_as_the_reference_plugin_does() {
         ),
         (
             "a check of source addresses",
-            json!({"macspoofchk": true, "ipam": host_local()}),
+            json!({"macspoofchk": true, "ipam": fixed}),
             No,
         ),
         (
             "bandwidth, which is another plugin's there",
             json!({
-                "runtimeConfig": {"bandwidth": {"ingressRate": 0, "egressRate": 0}}, "ipam": host_local(),
+                "runtimeConfig": {"bandwidth": {"ingressRate": 0, "egressRate": 0}}, "ipam": fixed,
             }),
             No,
-        ),
-        (
-            "a pod's interface that stays down",
-            json!({"disableContainerInterface": true}),
-            OursTakes("the reference plugin of Debian 12 does not know it"),
         ),
         ("enabledad", json!({"enabledad": true, "ipam": fixed}), No),
         (
