@@ -8,6 +8,7 @@ use vswitch_base::{MacAddr, PortIndex};
 use vswitch_core::bond::{Admits, Copies, Once, Share, Transmit};
 use vswitch_core::frame::{FrameBatch, VnetHdr};
 use vswitch_core::mailbox::WorkerCommand;
+use vswitch_core::police::{Limit, Policer};
 use vswitch_core::port::{PortRx, PortTx, RxLosses, TxCaps, TxReport};
 use vswitch_core::queue::{QueueId, RxQueue};
 use vswitch_core::snapshot::{AcceptFrames, PortState, PortView};
@@ -15,6 +16,9 @@ use vswitch_core::testing::{MemFrame, MemSwitch, dot1q, frame, station, vid};
 use vswitch_core::verdict::DropReason;
 use vswitch_tests::packets::tcp4;
 use vswitch_tests::{broadcast, dropped, hear, plain, reserved, tagged};
+
+/// A rate that lets nothing pass.
+const NOTHING: Limit = Limit { rate: 1, burst: 1 };
 
 /// Makes a switch drop one frame, or one copy, for `reason`; returns it with the port that counts.
 ///
@@ -94,6 +98,12 @@ fn produce(reason: DropReason) -> (MemSwitch, u16) {
             switch.change(1, |port| port.protection = Some(of_guest(1)));
             inject(&mut switch, lie(reason, &[]))
         }
+        DropReason::PolicedIn => {
+            switch.change(1, |port| {
+                port.protection = Some(crate::rates::ingress(NOTHING, &Arc::default()));
+            });
+            inject(&mut switch, to_2())
+        }
         DropReason::MacLimit => {
             switch.change(1, |port| port.mac_limit = 0);
             inject(&mut switch, to_2())
@@ -166,6 +176,15 @@ fn produce(reason: DropReason) -> (MemSwitch, u16) {
                 1_515,
             );
             switch.inject(1, large);
+            2
+        }
+        DropReason::PolicedOut => {
+            let bucket = Arc::default();
+            let limit = NOTHING;
+            switch.change(2, |port| {
+                port.egress_rate = Some(Policer { limit, bucket });
+            });
+            switch.inject(1, to_2());
             2
         }
         DropReason::TxFull => {

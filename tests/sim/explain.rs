@@ -9,6 +9,7 @@ use vswitch_base::{MacAddr, PortIndex, Tag, Tci, Tpid, Vid};
 use vswitch_core::explain::{Step, explain};
 use vswitch_core::fdb::{EntryKind, Fdb};
 use vswitch_core::frame::Frame;
+use vswitch_core::police::{Limit, Policer};
 use vswitch_core::protect::{Claims, Protection};
 use vswitch_core::snapshot::{AcceptFrames, BpduPolicy, PortFlags, PortState, PortView};
 use vswitch_core::testing::{MemFrame, MemSwitch, frame, station, vid};
@@ -72,6 +73,12 @@ fn a_view(number: u16) -> impl Strategy<Value = PortView> {
         (view.state, view.accept, view.bpdu, view.flags) = (state, accept, bpdu, flags);
         (view.pvid, view.mtu, view.mac_limit) = (pvid, mtu, mac_limit);
         (view.floods, view.group_fwd_mask) = (floods, group_fwd_mask);
+        // The same rate in and out, where there is one, of a bucket each.
+        let rate = protection.as_ref().and_then(|p| p.rate.as_ref());
+        view.egress_rate = rate.map(|rate| Policer {
+            limit: rate.limit,
+            bucket: Arc::default(),
+        });
         view.protection = protection.map(Arc::new);
         for (vid, untagged) in vlans {
             view.vlans.insert(vid);
@@ -89,12 +96,20 @@ fn a_view(number: u16) -> impl Strategy<Value = PortView> {
 fn a_protection() -> impl Strategy<Value = Option<Protection>> {
     let macs = prop::collection::vec(a_station().prop_map(MacAddr::word), 0..4);
     let claims = any::<bool>().prop_map(|judged| judged.then(Claims::default));
-    let protection =
-        (macs, any::<bool>(), claims).prop_map(|(macs, spoof_check, claims)| Protection {
-            macs: macs.into(),
-            spoof_check,
-            claims,
-        });
+    // As good as nothing, one small frame, or any: the bucket is another in each test.
+    let bursts = prop_oneof![4 => Just(None), 1 => Just(Some(1)), 1 => Just(Some(600))];
+    let rate = bursts.prop_map(|burst| {
+        let bucket = Arc::default();
+        let limit = burst.map(|burst| Limit { rate: 1, burst });
+        limit.map(|limit| Policer { limit, bucket })
+    });
+    let parts = (macs, any::<bool>(), claims, rate);
+    let protection = parts.prop_map(|(macs, spoof_check, claims, rate)| Protection {
+        rate,
+        macs: macs.into(),
+        spoof_check,
+        claims,
+    });
     proptest::option::weighted(0.3, protection)
 }
 
@@ -236,12 +251,10 @@ fn agree(switch: &mut MemSwitch, ingress: u16, injected: MemFrame) -> Result<(),
 
     let ingress_drop =
         |reason: DropReason| now[at].drops[reason.index()] - before[at].drops[reason.index()];
-    let oversize: u64 = (0..before.len())
-        .map(|i| {
-            now[i].drops[DropReason::TxOversize.index()]
-                - before[i].drops[DropReason::TxOversize.index()]
-        })
-        .sum();
+    let egress_drops = |reason: DropReason| -> u64 {
+        let drops = |i: usize| now[i].drops[reason.index()] - before[i].drops[reason.index()];
+        (0..before.len()).map(drops).sum()
+    };
     let punted =
         |reason: PuntReason| now[at].punts[reason.index()] - before[at].punts[reason.index()];
     match told.verdict {
@@ -249,7 +262,7 @@ fn agree(switch: &mut MemSwitch, ingress: u16, injected: MemFrame) -> Result<(),
             prop_assert!(!sent.is_empty());
             prop_assert_eq!(now[at].frames_forwarded, before[at].frames_forwarded + 1);
         }
-        Verdict::Drop(DropReason::TxOversize) => prop_assert!(oversize > 0),
+        Verdict::Drop(reason) if reason.is_egress() => prop_assert!(egress_drops(reason) > 0),
         Verdict::Drop(reason) => prop_assert_eq!(ingress_drop(reason), 1, "{:?}", told),
         Verdict::Punt(reason) => prop_assert_eq!(punted(reason), 1),
     }

@@ -19,6 +19,7 @@ mod mtu;
 mod oracle;
 mod pair;
 mod protect;
+mod rates;
 mod reconfigure;
 mod reflections;
 mod steps;

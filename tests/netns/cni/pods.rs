@@ -397,3 +397,51 @@ fn a_pod_gets_its_address_by_dhcp() {
         let _reaped = helper.wait();
     }
 }
+
+/// the bandwidth that a runtime asks for is policed at the port, towards the pod and from it.
+#[test]
+fn a_pod_gets_no_more_than_its_bandwidth() {
+    let node = Node::new(&["a", "b"]);
+    let config = |bandwidth: Value| {
+        network(json!({
+            "mode": "veth", "capabilities": {"bandwidth": true}, "ipam": host_local(&node),
+            "runtimeConfig": {"bandwidth": bandwidth},
+        }))
+    };
+    let free = network(json!({"mode": "veth", "ipam": host_local(&node)}));
+    node.done("ADD", "b", "eth0", &free);
+    for (rates, from, to, reason) in [
+        (
+            json!({"ingressRate": 20_000_000, "ingressBurst": 2_000_000}),
+            "b",
+            "a",
+            "policed-out",
+        ),
+        (
+            json!({"egressRate": 20_000_000, "egressBurst": 2_000_000}),
+            "a",
+            "b",
+            "policed-in",
+        ),
+    ] {
+        let limited = config(rates);
+        let result = node.done("ADD", "a", "eth0", &limited);
+        let address = |pod: &str| match pod {
+            "a" => result["ips"][0]["address"]
+                .as_str()
+                .and_then(|a| a.split('/').next())
+                .expect("an address")
+                .to_owned(),
+            _ => "10.9.0.2".to_owned(),
+        };
+        node.lab.wait_ping(from, &address(to));
+        let tcp = node.lab.tcp_of(from, to, &address(to), "-t 3");
+        // 20 Mbit/s for three seconds, and the burst, are 7.75 MB; without a limit it would be gigabytes.
+        assert!(tcp.arrived() < 12_000_000, "{reason}: {tcp:?}");
+        assert!(tcp.arrived() > 1_000_000, "{reason}: {tcp:?}");
+        assert!(node.switch.drops().to_string().contains(reason), "{reason}");
+        node.done("DEL", "a", "eth0", &limited);
+    }
+    node.done("DEL", "b", "eth0", &free);
+    assert_eq!(node.traces(), [] as [String; 0]);
+}

@@ -70,7 +70,7 @@ impl Passes<'_> {
         }
         if let Some(protection) = entrance.port.protection.as_deref() {
             for (class, frame) in classes.iter_mut().zip(batch) {
-                protection.examine(class, frame);
+                protection.examine::<Live>(class, frame, self.now);
             }
         }
         ask(&entrance.bridge.fdb, &sources, &destinations);

@@ -102,6 +102,8 @@ closed_set! {
         DhcpServer = ("dhcp-server", "sent to a DHCP client's port, as servers do, from a port with guard = true"),
         /// What only routers send.
         RaGuard = ("ra-guard", "IPv6 router advertisement or redirect from a port with guard = true"),
+        /// More than the rate of the port that it came in by.
+        PolicedIn = ("policed-in", "more than the port may send: see ingress_rate and ingress_burst of the port"),
         /// More addresses than `mac_limit`.
         MacLimit = ("mac-limit", "new source address beyond the port's mac_limit"),
         /// The destination is behind the port it came from.
@@ -118,6 +120,8 @@ closed_set! {
         NoEgress = ("no-egress", "no other port takes this VLAN and class of traffic"),
         /// Larger than the MTU of the port it should leave by.
         TxOversize = ("tx-oversize", "larger than the MTU of the port it should leave by"),
+        /// More than the rate of the port that it should leave by.
+        PolicedOut = ("policed-out", "more than the port may receive: see egress_rate and egress_burst of the port"),
         /// The device took no more.
         TxFull = ("tx-full", "the device's queue was full: its reader is too slow"),
         /// The device refused the frame.

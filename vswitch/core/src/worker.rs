@@ -223,9 +223,8 @@ impl Worker {
             let before = counters.bytes_in.read();
             passes.run(&batch, &mut classes);
             bytes = counters.bytes_in.read().wrapping_sub(before);
-            let snapshot = &self.snapshot;
             let taps = if self.tapped {
-                Some((&self.taps[..], now))
+                Some(&self.taps[..])
             } else {
                 None
             };
@@ -233,7 +232,8 @@ impl Worker {
                 &batch,
                 &classes,
                 &mut self.slots,
-                |port| snapshot.port(port).map_or(0, |p| p.mtu),
+                &self.snapshot,
+                now,
                 &mut self.finisher,
                 &self.lost,
                 taps,

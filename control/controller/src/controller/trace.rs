@@ -125,6 +125,7 @@ impl Controller {
                             ("this kind of traffic is not flooded there", "flood-off")
                         }
                         Skipped::Oversize => ("larger than the port's MTU", "tx-oversize"),
+                        Skipped::Policed => ("no room now at the port's rate", "policed-out"),
                     };
                     add("skip", Some(name(*port)), text.to_owned(), Some(reason));
                 }
@@ -236,6 +237,7 @@ impl Controller {
             | DropReason::IpSpoof
             | DropReason::DhcpServer
             | DropReason::RaGuard => "guard",
+            DropReason::PolicedIn => "ingress_rate",
             DropReason::SamePort => "hairpin",
             DropReason::Isolated => "isolated",
             DropReason::PortLearning => "state",

@@ -1,7 +1,7 @@
 //! Checks of what a port may say of the station behind it: its addresses, and what is asked of its frames.
 
 use super::Found;
-use crate::config::{Config, PortConfig, PortKind};
+use crate::config::{BURST_MAX, BURST_MIN, Bits, Config, PortConfig, PortKind};
 use std::collections::BTreeSet;
 
 /// Most own addresses of a port: each frame is compared with them one by one.
@@ -72,6 +72,7 @@ pub(super) fn protection(config: &Config, name: &str, port: &PortConfig, found: 
     }
     macs(name, port, found);
     ips(name, port, found);
+    rates(name, port, found);
 }
 
 fn macs(name: &str, port: &PortConfig, found: &mut Found) {
@@ -110,6 +111,43 @@ fn ips(name: &str, port: &PortConfig, found: &mut Found) {
             found.add(&at, format!("{ip} is no station's address"), hint);
         } else if !seen.insert(*ip) {
             found.add(&at, format!("{ip} is said twice"), "say each address once");
+        }
+    }
+}
+
+fn rates(name: &str, port: &PortConfig, found: &mut Found) {
+    let rates = [
+        (
+            "ingress_rate",
+            port.ingress_rate,
+            "ingress_burst",
+            port.ingress_burst,
+        ),
+        (
+            "egress_rate",
+            port.egress_rate,
+            "egress_burst",
+            port.egress_burst,
+        ),
+    ];
+    for (key, rate, burst_key, burst) in rates {
+        let mut check = |key: &str, said: Option<Bits>, least: u64, most: u64| {
+            if let Some(bits) = said.filter(|bits| !(least..=most).contains(&bits.0)) {
+                found.add(
+                    &["port", name, key],
+                    format!("{key} = {bits} is out of range"),
+                    format!("from {} to {}", Bits(least), Bits(most)),
+                );
+            }
+        };
+        check(key, rate, 1_000, 1_000_000_000_000);
+        check(burst_key, burst, BURST_MIN, BURST_MAX);
+        if burst.is_some() && rate.is_none() {
+            found.add(
+                &["port", name, burst_key],
+                "there is no rate that this could be the burst of",
+                format!("add {key} = \"100M\""),
+            );
         }
     }
 }

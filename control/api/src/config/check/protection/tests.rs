@@ -106,3 +106,28 @@ fn a_guard_knows_its_addresses() {
     let alone = tap("guard_ips = [\"10.0.0.7\"]");
     assert!(alone.contains("add guard = true"), "{alone}");
 }
+
+#[test]
+fn rates_have_room_for_the_largest_frame() {
+    assert_eq!(
+        tap("ingress_rate = \"100M\"\negress_rate = 5000\negress_burst = \"1M\""),
+        ""
+    );
+    let out = tap("ingress_rate = 10\negress_rate = \"1G\"\negress_burst = \"527k\"");
+    assert!(
+        out.contains("ingress_rate = 10 is out of range (from 1k to 1T)"),
+        "{out}"
+    );
+    assert!(
+        out.contains("egress_burst = 527k is out of range (from 528k to 16G)"),
+        "{out}"
+    );
+    assert!(tap("ingress_burst = \"1M\"").contains("add ingress_rate"));
+    let bond = errors_of(
+        "up",
+        "kind = \"bond\"\nbridge = \"br0\"\negress_rate = \"1G\"",
+    );
+    assert_eq!(bond, "");
+    let member = errors_of("m0", "kind = \"nic\"\negress_rate = \"1G\"");
+    assert!(member.contains("whose \"egress_rate\" counts"), "{member}");
+}
