@@ -10,6 +10,7 @@ use vswitch_core::frame::{FrameBatch, VnetHdr};
 use vswitch_core::mailbox::WorkerCommand;
 use vswitch_core::police::{Limit, Policer};
 use vswitch_core::port::{PortRx, PortTx, RxLosses, TxCaps, TxReport};
+use vswitch_core::protect::Protection;
 use vswitch_core::queue::{QueueId, RxQueue};
 use vswitch_core::snapshot::{AcceptFrames, PortState, PortView};
 use vswitch_core::testing::{MemFrame, MemSwitch, dot1q, frame, station, vid};
@@ -97,6 +98,14 @@ fn produce(reason: DropReason) -> (MemSwitch, u16) {
         | DropReason::RaGuard => {
             switch.change(1, |port| port.protection = Some(of_guest(1)));
             inject(&mut switch, lie(reason, &[]))
+        }
+        DropReason::Held => {
+            let protection = Protection {
+                gate: Some(Arc::default()),
+                ..Protection::default()
+            };
+            switch.change(1, |port| port.protection = Some(Arc::new(protection)));
+            inject(&mut switch, to_2())
         }
         DropReason::PolicedIn => {
             switch.change(1, |port| {

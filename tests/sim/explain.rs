@@ -103,8 +103,11 @@ fn a_protection() -> impl Strategy<Value = Option<Protection>> {
         let limit = burst.map(|burst| Limit { rate: 1, burst });
         limit.map(|limit| Policer { limit, bucket })
     });
-    let parts = (macs, any::<bool>(), claims, rate);
-    let protection = parts.prop_map(|(macs, spoof_check, claims, rate)| Protection {
+    let gate = proptest::option::weighted(0.2, Just(()));
+    let gate = gate.prop_map(|held| held.map(|()| Arc::default()));
+    let parts = (macs, any::<bool>(), claims, rate, gate);
+    let protection = parts.prop_map(|(macs, spoof_check, claims, rate, gate)| Protection {
+        gate,
         rate,
         macs: macs.into(),
         spoof_check,

@@ -4,12 +4,13 @@ use crate::{access, lan, trunk};
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use vswitch_base::{EtherType, MacAddr, Tag, Tci, Tpid};
-use vswitch_core::protect::{Claims, Protection};
+use vswitch_core::protect::{Claims, Gate, Protection};
 use vswitch_core::snapshot::{BpduPolicy, PortState};
 use vswitch_core::testing::announcements::{self, ArpPacket};
 use vswitch_core::testing::packets::{ICMPV6, UDP, discovery, extended, in_frame, ipv4, ipv6, udp};
 use vswitch_core::testing::{MemFrame, MemSwitch, dot1q, station, vid};
-use vswitch_core::verdict::{DropReason, PuntReason};
+use vswitch_core::verdict::{DropReason, PuntReason, Verdict};
+use vswitch_core::worker::WorkerEvent;
 use vswitch_tests::{broadcast, dropped, plain, ports_reached, reserved, tagged};
 
 /// The station of that number, and its address is asked for.
@@ -309,4 +310,93 @@ fn no_guest_leads_a_guard_astray() {
         let _ = switch.take_sent();
     }
     assert!(passed > 0);
+}
+
+/// Port 1 of the guarded switch, held as well, or held alone.
+fn held(known: bool) -> (MemSwitch, Arc<Gate>) {
+    let mut switch = guarded();
+    let gate = Arc::<Gate>::default();
+    let protection = Protection {
+        gate: Some(Arc::clone(&gate)),
+        ..if known {
+            Protection::clone(&of_guest(1))
+        } else {
+            Protection::default()
+        }
+    };
+    switch.change(1, |port| port.protection = Some(Arc::new(protection)));
+    (switch, gate)
+}
+
+/// N-03: nothing comes out of a held port and nothing is learned from it, until its station speaks; what is for the
+/// station passes.
+#[test]
+fn step_07_a_held_port_opens_at_the_first_word_of_its_station() {
+    let (mut switch, gate) = held(true);
+    vswitch_tests::hear(&mut switch, 2, 2);
+    switch.change(1, |port| port.flags.listens = true);
+    let _ = switch.take_sent();
+    for frame in [
+        broadcast(station(7)),
+        plain(station(2), station(7)),
+        plain(reserved(2), station(7)),
+        plain(reserved(14), station(7)),
+        announcements::rarp(station(7), &[]),
+        // Not in a VLAN of the port: as if it were not there.
+        tagged(MacAddr::BROADCAST, station(1), &[dot1q(99)]),
+        plain(MacAddr::BROADCAST, MacAddr::ZERO),
+        vec![0; 9],
+    ] {
+        assert!(ports_reached(&mut switch, 1, frame).is_empty());
+    }
+    assert_eq!(dropped(&switch, 1, DropReason::Held), 4);
+    assert_eq!(dropped(&switch, 1, DropReason::ReservedAddress), 1);
+    assert!(switch.outbox.is_empty() && !gate.is_open());
+    assert_eq!(switch.fdb(0).stats().entries, 1);
+    assert_eq!(
+        ports_reached(&mut switch, 2, plain(station(1), station(2))),
+        [1, 3]
+    );
+    // Looked at by `explain` it stays closed; the word itself passes, also if it comes in a batch.
+    let word = broadcast(station(1));
+    let frame = vswitch_core::frame::Frame::new(&word);
+    let port = vswitch_base::PortIndex(1);
+    let told = vswitch_core::explain::explain(switch.snapshot(), port, &frame, switch.now);
+    assert!(matches!(told.verdict, Verdict::Flood(_)));
+    assert!(!gate.is_open());
+    let wire = switch.wire(1).clone();
+    wire.put(broadcast(station(7)));
+    wire.put(word.clone());
+    switch.inject(1, word.clone());
+    assert_eq!(switch.wire(2).take_all().len(), 2);
+    let _ = switch.take_sent();
+    assert!(gate.is_open());
+    let event = WorkerEvent::StationSpoke { port };
+    assert_eq!(switch.outbox.take_event(), Some(event));
+    assert_eq!(switch.outbox.take_event(), None, "told once");
+    assert_eq!(learned(&switch, station(1)), Some(1));
+    // Open, and guarded as ever; another snapshot does not close it.
+    switch.change(2, |port| port.flags.isolated = true);
+    assert!(ports_reached(&mut switch, 1, broadcast(station(7))).is_empty());
+    assert_eq!(dropped(&switch, 1, DropReason::MacSpoof), 1);
+    assert_eq!(ports_reached(&mut switch, 1, word), [2, 3]);
+}
+
+/// N-03: where nobody knows who comes, an announcement opens the port.
+#[test]
+fn step_07_a_held_port_opens_at_any_announcement() {
+    for word in [
+        announcements::rarp(station(7), &[]),
+        announcements::gratuitous_arp(station(7), &[]),
+        announcements::advertisement(station(7), &[]),
+    ] {
+        let (mut switch, gate) = held(false);
+        assert!(ports_reached(&mut switch, 1, broadcast(station(7))).is_empty());
+        assert!(ports_reached(&mut switch, 1, plain(station(2), station(7))).is_empty());
+        assert_eq!(learned(&switch, station(7)), None);
+        assert_eq!(ports_reached(&mut switch, 1, word), [2, 3]);
+        assert!(gate.is_open());
+        assert_eq!(ports_reached(&mut switch, 1, broadcast(station(8))), [2, 3]);
+        assert_eq!(dropped(&switch, 1, DropReason::Held), 2);
+    }
 }

@@ -8,7 +8,7 @@
 //! the first; a configuration printed and read again is the same. Pure data; any thread.
 //! Implements interfaces.md §6 and features.md S-18..S-21, B-01..B-09, V-01..V-10, F-03..F-08,
 //! G-01..G-04, G-06..G-08, N-14,
-//! What a device can really do (exists, is free, takes the MTU) is not known
+//! N-03, Q-05. What a device can really do (exists, is free, takes the MTU) is not known
 //! here: the controller asks that of its facts.
 
 pub mod bond;
@@ -299,6 +299,10 @@ pub struct PortConfig {
     /// IP addresses of the station, 64 at most; of a family of which none is said all are taken.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub guard_ips: Vec<IpAddr>,
+    /// Whether nothing is taken from the port until its station has spoken since the device was opened (N-03): a
+    /// frame from one of its addresses or, where none is said, an announcement (RARP, gratuitous ARP,
+    /// unsolicited neighbour advertisement).
+    pub hold_until_guest: bool,
     /// Bits a second that the switch takes from the port, and at once: the rate 1k to 1T; the burst from
     /// 528k, a frame of 64 KB, to 16G, without it a tenth of a second of the rate.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -352,6 +356,7 @@ impl Default for PortConfig {
             guard: false,
             guard_macs: Vec::new(),
             guard_ips: Vec::new(),
+            hold_until_guest: false,
             ingress_rate: None,
             ingress_burst: None,
             egress_rate: None,

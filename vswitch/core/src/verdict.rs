@@ -90,6 +90,8 @@ closed_set! {
         NoPvid = ("no-pvid", "untagged or priority-tagged, and the port has no PVID"),
         /// Tagged with a VLAN that the port is not in.
         VlanNotAllowed = ("vlan-not-allowed", "tag is not in the port's VLAN set: vswctl vlan add VID dev PORT"),
+        /// Its station has not spoken yet.
+        Held = ("held", "the port is held until its guest speaks: see hold_until_guest of the port"),
         /// The source is not the station's that is behind the port.
         MacSpoof = ("mac-spoof", "source is none of the port's own addresses: see mac and guard_macs of the port"),
         /// ARP or RARP of another than the station.

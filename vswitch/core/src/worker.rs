@@ -32,6 +32,11 @@ pub enum WorkerEvent {
         /// `errno`, 0 when the system gave none.
         errno: i32,
     },
+    /// A port that was held is open: its station spoke.
+    StationSpoke {
+        /// The port.
+        port: PortIndex,
+    },
 }
 
 /// What all workers share with the control thread.
@@ -47,6 +52,12 @@ impl Outbox {
     #[must_use]
     pub fn take_event(&self) -> Option<WorkerEvent> {
         self.events.pop()
+    }
+
+    /// Tells the control side something. Allocates: for what happens once.
+    #[cold]
+    pub(crate) fn tell(&self, event: WorkerEvent) {
+        self.events.push(event);
     }
 
     /// Whether there is anything to take.

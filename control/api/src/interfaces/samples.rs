@@ -94,6 +94,7 @@ fn port() -> Port {
         netns: Some(text("guest")),
         mac: Some(text("02:00:00:00:00:01")),
         reason: Some(text("no carrier")),
+        held: Some(true),
         speed_mbps: Some(10_000),
         vlans: PortVlans {
             pvid: Some(5),

@@ -135,6 +135,9 @@ pub struct Port {
     pub vlans: PortVlans,
     /// How it treats frames.
     pub flags: PortFlags,
+    /// Whether it is held until its guest speaks; none: it never is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held: Option<bool>,
     /// Learned addresses behind it.
     pub fdb_entries: u32,
     /// IP addresses that the daemon set (host ports).

@@ -11,6 +11,8 @@ use vswitch_core::snapshot::PortView;
 /// The part of a port's view that has a memory.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Kept {
+    /// Whether it is held until its station has spoken.
+    pub hold: bool,
     /// Of what it takes.
     pub ingress: Option<Limit>,
     /// Of what it gives.
@@ -20,6 +22,7 @@ pub struct Kept {
 impl Kept {
     pub(super) fn of(port: &PortConfig) -> Self {
         Self {
+            hold: port.hold_until_guest,
             ingress: limit(port.ingress_rate, port.ingress_burst),
             egress: limit(port.egress_rate, port.egress_burst),
         }
@@ -27,10 +30,14 @@ impl Kept {
 
     /// Completes a view.
     pub(super) fn dress(&self, view: &mut PortView, memory: &PortMemory) {
-        if let Some(limit) = self.ingress {
+        if self.hold || self.ingress.is_some() {
             let mut protection = view.protection.as_deref().cloned().unwrap_or_default();
-            let bucket = Arc::clone(&memory.ingress);
-            protection.rate = Some(Policer { limit, bucket });
+            protection.gate = self.hold.then(|| Arc::clone(&memory.gate));
+            let bucket = || Arc::clone(&memory.ingress);
+            protection.rate = self.ingress.map(|limit| Policer {
+                limit,
+                bucket: bucket(),
+            });
             view.protection = Some(Arc::new(protection));
         }
         self.dress_exit(view, memory);
@@ -61,7 +68,8 @@ pub(super) fn of(port: &PortConfig) -> Option<Protection> {
         macs: own.map(|own| mac(*own).word()).collect(),
         spoof_check: port.mac_spoof_check || port.guard,
         claims: port.guard.then(|| Claims::new(&port.guard_ips)),
+        gate: None,
         rate: None,
     };
-    protection.spoof_check.then_some(protection)
+    (protection.spoof_check || port.hold_until_guest).then_some(protection)
 }

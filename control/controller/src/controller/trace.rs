@@ -231,6 +231,7 @@ impl Controller {
             DropReason::ReservedAddress => "group_fwd_mask",
             DropReason::FrameTypeRefused => "accept_frames",
             DropReason::MacLimit => "mac_limit",
+            DropReason::Held => "hold_until_guest",
             DropReason::MacSpoof => "guard_macs",
             DropReason::ArpSpoof
             | DropReason::NdSpoof

@@ -14,6 +14,7 @@ fn asked(port: &PortConfig) -> Option<&'static str> {
     let switches = [
         ("guard", port.guard),
         ("mac_spoof_check", port.mac_spoof_check),
+        ("hold_until_guest", port.hold_until_guest),
     ];
     let on = switches.into_iter().find(|(_, on)| *on);
     on.map(|(key, _)| key)
@@ -61,6 +62,7 @@ pub(super) fn protection(config: &Config, name: &str, port: &PortConfig, found: 
         );
     }
     if let Some(key) = asked
+        && (port.guard || port.mac_spoof_check)
         && port.mac.is_none()
         && port.guard_macs.is_empty()
     {

@@ -131,3 +131,14 @@ fn rates_have_room_for_the_largest_frame() {
     let member = errors_of("m0", "kind = \"nic\"\negress_rate = \"1G\"");
     assert!(member.contains("whose \"egress_rate\" counts"), "{member}");
 }
+
+#[test]
+fn a_held_port_may_wait_for_whom_it_does_not_know() {
+    assert_eq!(tap("hold_until_guest = true"), "");
+    assert_eq!(nic(&format!("hold_until_guest = true\n{MAC}")), "");
+    let bond = errors_of("up", "kind = \"bond\"\nhold_until_guest = true");
+    assert!(
+        bond.contains("port.up.hold_until_guest: this port is a bond"),
+        "{bond}"
+    );
+}
