@@ -132,7 +132,10 @@ impl Record {
             netns: self.netns.clone(),
             // The device's own, or that of the station that is looked at.
             mac: self.mac.filter(|_| {
-                self.mode == AttachMode::Tap || self.config.mac_spoof_check || self.config.guard
+                let looked_at = self.config.mac_spoof_check
+                    || self.config.guard
+                    || self.config.hold_until_guest;
+                self.mode == AttachMode::Tap || looked_at
             }),
             persistent: self.mode == AttachMode::Tap,
             attached: Some(self.mode),

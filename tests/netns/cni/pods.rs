@@ -445,3 +445,45 @@ fn a_pod_gets_no_more_than_its_bandwidth() {
     node.done("DEL", "b", "eth0", &free);
     assert_eq!(node.traces(), [] as [String; 0]);
 }
+
+/// N-03: at a migration's target nothing of the pod counts until its guest speaks with its own address.
+#[test]
+fn a_pod_is_held_until_its_guest_speaks() {
+    let node = Node::new(&["a", "b"]);
+    let free = network(json!({"mode": "veth", "ipam": host_local(&node)}));
+    node.done("ADD", "b", "eth0", &free);
+    for mode in ["veth", "tap"] {
+        let config = network(json!({"mode": mode, "holdUntilGuest": true}));
+        let result = node.done("ADD", "a", "eth0", &config);
+        let interfaces = result["interfaces"].as_array().expect("interfaces");
+        let mac = interfaces.last().expect("the pod's")["mac"]
+            .as_str()
+            .expect("an address");
+        let frame = |from: &str| {
+            format!(
+                "ffffffffffff{}88b5{}",
+                from.replace(':', ""),
+                "00".repeat(46)
+            )
+        };
+        // What the pod's own kernel may say before the guest is there, then the guest.
+        let heard = node.lab.first_frame("b", "eth0", "ether proto 0x88b5", || {
+            for _ in 0..3 {
+                node.lab.send("a", "eth0", &frame("02:00:00:00:12:34"));
+            }
+            node.lab.send("a", "eth0", &frame(mac));
+        });
+        assert!(heard.contains(mac), "{mode}: {heard}");
+        assert!(node.switch.drops().to_string().contains("held"), "{mode}");
+        let heard = node.lab.first_frame("b", "eth0", "ether proto 0x88b5", || {
+            node.lab.send("a", "eth0", &frame("02:00:00:00:12:34"));
+        });
+        assert!(
+            heard.contains("02:00:00:00:12:34"),
+            "{mode}: open from then on: {heard}"
+        );
+        node.done("DEL", "a", "eth0", &config);
+    }
+    node.done("DEL", "b", "eth0", &free);
+    assert_eq!(node.traces(), [] as [String; 0]);
+}
