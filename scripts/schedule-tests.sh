@@ -17,6 +17,7 @@ free_in_use                 mailbox::schedule::schedule_what_a_worker_uses_the_p
 newest_first                mailbox::schedule::schedule_a_port_is_named_only_while_it_can_be_sent_on
 ask_at_once                 placement::schedule::schedule_a_port_that_leaves_during_a_move_comes_back_whole
 say_before_giving           placement::schedule::schedule_a_port_that_leaves_during_a_move_comes_back_whole
+earn_twice                  police::schedule::schedule_a_span_is_earned_once
 newest_first                punt::schedule::schedule_what_had_room_arrives_once_and_in_order
 trust_the_first_look        punt::schedule::schedule_what_had_room_arrives_once_and_in_order
 overwrite_the_oldest        punt::schedule::schedule_what_had_room_arrives_once_and_in_order

@@ -1,9 +1,11 @@
-//! ns per frame through a worker: hit, tag rewrite, flood, to and from a bond, with tables of several sizes.
+//! ns per frame through a worker: hit, tag rewrite, flood, to and from a bond, guarded and
+//! policed, with tables of several sizes.
 //!
 //! Frames come from memory and go nowhere, so the numbers are the four passes and nothing else. The
 //! addresses asked for are spread over the whole table. Zero allocations per batch is asserted.
 
 use std::io;
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 use vswitch_base::flow::HashPolicy;
 use vswitch_base::{BridgeIndex, EtherType, Generation, Instant, MacAddr, PortIndex, Vid};
@@ -13,7 +15,9 @@ use vswitch_core::counters::PortCounters;
 use vswitch_core::fdb::{Fdb, Source};
 use vswitch_core::frame::{BATCH_MAX, Frame, FrameBatch};
 use vswitch_core::mailbox::{WorkerCommand, mailbox};
+use vswitch_core::police::{Limit, Policer};
 use vswitch_core::port::{PortRx, ReadyFds};
+use vswitch_core::protect::{Claims, Protection};
 use vswitch_core::queue::{QueueId, RxQueue};
 use vswitch_core::snapshot::{BridgeSpec, PortView, SnapshotBuilder};
 use vswitch_core::testing::{frame, station, vid};
@@ -59,6 +63,29 @@ enum Way {
     Bond(Box<Transmit>),
     /// Untagged, and port 0 is a member of a bond that may give back what it was sent, and lets that in.
     Guarded(Admits),
+    /// Untagged, and port 0 judges what its station claims.
+    Protected,
+    /// Untagged, and there is a rate on the way in and on the way out, which never ends.
+    Policed,
+}
+
+/// Station 0 has one Ethernet address and one IPv4 address.
+fn protection() -> Protection {
+    Protection {
+        macs: [station(0).word()].into(),
+        spoof_check: true,
+        claims: Some(Claims::new(&[Ipv4Addr::new(10, 0, 0, 1).into()])),
+        ..Protection::default()
+    }
+}
+
+fn policer() -> Policer {
+    let limit = Limit {
+        rate: u64::MAX,
+        burst: Limit::BURST_MAX,
+    };
+    let bucket = Arc::default();
+    Policer { limit, bucket }
 }
 
 /// A worker with a source on port 0 and sinks on all of `ports`.
@@ -90,6 +117,17 @@ fn worker(addresses: u32, ports: u16, way: &Way, dst: impl Fn(u32) -> MacAddr) -
             view.logical = bond;
             builder.port(bond, guarded);
             builder.bond(bond, Transmit::One(port));
+        }
+        match way {
+            Way::Protected if number == 0 => view.protection = Some(Arc::new(protection())),
+            Way::Policed if number == 0 => {
+                view.protection = Some(Arc::new(Protection {
+                    rate: Some(policer()),
+                    ..Protection::default()
+                }));
+            }
+            Way::Policed => view.egress_rate = Some(policer()),
+            _ => {}
         }
         builder.port(port, view);
         let counters = Arc::<PortCounters>::default();
@@ -130,7 +168,8 @@ fn worker(addresses: u32, ports: u16, way: &Way, dst: impl Fn(u32) -> MacAddr) -
         let to = dst((random >> 8) % addresses + 1);
         let mut bytes = frame(to, station(0), &[], EtherType::IPV4, LEN);
         // TCP over IPv4, from many ports.
-        (bytes[14], bytes[23]) = (0x45, 6);
+        (bytes[14], bytes[17], bytes[23]) = (0x45, 46, 6);
+        bytes[26..30].copy_from_slice(&[10, 0, 0, 1]);
         bytes[34..38].copy_from_slice(&random.to_be_bytes());
         pool.extend_from_slice(&bytes);
     }
@@ -190,6 +229,8 @@ fn main() {
         let once = Once::new(&Arc::default(), 0, 2).map(Admits::Once);
         let copied = Way::Guarded(once.unwrap_or_default());
         run("hit, from a broadcast bond", 2, &copied, false);
+        run("hit, from a port with a guard", 2, &Way::Protected, false);
+        run("hit, guarded by rates", 2, &Way::Policed, false);
         if addresses == 1_000 {
             for (what, transmit) in bonds() {
                 run(what, 4, &Way::Bond(Box::new(transmit)), false);

@@ -139,9 +139,8 @@ fn lacp_with_open_vswitch_comes_up_fails_over_and_heals() {
     assert_eq!(lost(&lab, 100), (0, 0), "lost, twice");
 
     let mid = lab.ns("mid");
-    let streamed = std::thread::scope(|scope| {
-        let stream = scope.spawn(|| lab.tcp_of("a", "b", "10.0.0.2", "-t 12"));
-        for n in [0, 1] {
+    let cut = |n: u32, load: &str| {
+        std::thread::scope(|scope| {
             // Carrier is lost at both ends at once.
             let pings = scope.spawn(|| lost(&lab, 150));
             std::thread::sleep(std::time::Duration::from_millis(300));
@@ -152,12 +151,21 @@ fn lacp_with_open_vswitch_comes_up_fails_over_and_heals() {
                 !carries(&switch, &format!("e{n}"))
             });
             let (gone, twice) = pings.join().expect("pings");
-            eprintln!("e{n} cut: {gone} of 150 requests lost, 10 ms apart");
+            eprintln!("e{n} cut {load}: {gone} of 150 requests lost, 10 ms apart");
             assert_eq!(twice, 0);
             run(&format!(
                 "ip -n {mid} link set s{n} up && ip -n {mid} link set l{n} up"
             ));
             converge(&switch, &ovs, "cut and back", 400);
+        });
+    };
+    for n in [0, 1] {
+        cut(n, "without load");
+    }
+    let streamed = std::thread::scope(|scope| {
+        let stream = scope.spawn(|| lab.tcp_of("a", "b", "10.0.0.2", "-t 12"));
+        for n in [0, 1] {
+            cut(n, "under a stream that takes both cores");
         }
         stream.join().expect("a stream")
     });

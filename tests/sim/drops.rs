@@ -1,5 +1,6 @@
 //! Every drop reason is produced by a test and counted where its kind says (N-17).
 
+use crate::protect::{lie, of_guest, of_station};
 use crate::{BR, access, lan, trunk};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -7,13 +8,18 @@ use vswitch_base::{MacAddr, PortIndex};
 use vswitch_core::bond::{Admits, Copies, Once, Share, Transmit};
 use vswitch_core::frame::{FrameBatch, VnetHdr};
 use vswitch_core::mailbox::WorkerCommand;
+use vswitch_core::police::{Limit, Policer};
 use vswitch_core::port::{PortRx, PortTx, RxLosses, TxCaps, TxReport};
+use vswitch_core::protect::Protection;
 use vswitch_core::queue::{QueueId, RxQueue};
 use vswitch_core::snapshot::{AcceptFrames, PortState, PortView};
 use vswitch_core::testing::{MemFrame, MemSwitch, dot1q, frame, station, vid};
 use vswitch_core::verdict::DropReason;
 use vswitch_tests::packets::tcp4;
 use vswitch_tests::{broadcast, dropped, hear, plain, reserved, tagged};
+
+/// A rate that lets nothing pass.
+const NOTHING: Limit = Limit { rate: 1, burst: 1 };
 
 /// Makes a switch drop one frame, or one copy, for `reason`; returns it with the port that counts.
 ///
@@ -80,6 +86,32 @@ fn produce(reason: DropReason) -> (MemSwitch, u16) {
         }
         DropReason::VlanNotAllowed => {
             inject(&mut switch, tagged(station(2), station(1), &[dot1q(11)]))
+        }
+        DropReason::MacSpoof => {
+            switch.change(1, |port| port.protection = Some(of_station(1)));
+            inject(&mut switch, plain(station(2), station(3)))
+        }
+        DropReason::ArpSpoof
+        | DropReason::NdSpoof
+        | DropReason::IpSpoof
+        | DropReason::DhcpServer
+        | DropReason::RaGuard => {
+            switch.change(1, |port| port.protection = Some(of_guest(1)));
+            inject(&mut switch, lie(reason, &[]))
+        }
+        DropReason::Held => {
+            let protection = Protection {
+                gate: Some(Arc::default()),
+                ..Protection::default()
+            };
+            switch.change(1, |port| port.protection = Some(Arc::new(protection)));
+            inject(&mut switch, to_2())
+        }
+        DropReason::PolicedIn => {
+            switch.change(1, |port| {
+                port.protection = Some(crate::rates::ingress(NOTHING, &Arc::default()));
+            });
+            inject(&mut switch, to_2())
         }
         DropReason::MacLimit => {
             switch.change(1, |port| port.mac_limit = 0);
@@ -153,6 +185,15 @@ fn produce(reason: DropReason) -> (MemSwitch, u16) {
                 1_515,
             );
             switch.inject(1, large);
+            2
+        }
+        DropReason::PolicedOut => {
+            let bucket = Arc::default();
+            let limit = NOTHING;
+            switch.change(2, |port| {
+                port.egress_rate = Some(Policer { limit, bucket });
+            });
+            switch.inject(1, to_2());
             2
         }
         DropReason::TxFull => {

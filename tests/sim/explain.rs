@@ -9,6 +9,8 @@ use vswitch_base::{MacAddr, PortIndex, Tag, Tci, Tpid, Vid};
 use vswitch_core::explain::{Step, explain};
 use vswitch_core::fdb::{EntryKind, Fdb};
 use vswitch_core::frame::Frame;
+use vswitch_core::police::{Limit, Policer};
+use vswitch_core::protect::{Claims, Protection};
 use vswitch_core::snapshot::{AcceptFrames, BpduPolicy, PortFlags, PortState, PortView};
 use vswitch_core::testing::{MemFrame, MemSwitch, frame, station, vid};
 use vswitch_core::verdict::{DropReason, PuntReason, Verdict};
@@ -62,14 +64,22 @@ fn a_view(number: u16) -> impl Strategy<Value = PortView> {
         floods,
         any::<u16>(),
         member,
+        a_protection(),
     );
     (first, second).prop_map(move |((state, accept, bpdu, flags, vlans), second)| {
-        let (pvid, mtu, mac_limit, floods, group_fwd_mask, member) = second;
+        let (pvid, mtu, mac_limit, floods, group_fwd_mask, member, protection) = second;
         let mut view = PortView::new(PortIndex(number));
         view.bridge = member.then_some(BR);
         (view.state, view.accept, view.bpdu, view.flags) = (state, accept, bpdu, flags);
         (view.pvid, view.mtu, view.mac_limit) = (pvid, mtu, mac_limit);
         (view.floods, view.group_fwd_mask) = (floods, group_fwd_mask);
+        // The same rate in and out, where there is one, of a bucket each.
+        let rate = protection.as_ref().and_then(|p| p.rate.as_ref());
+        view.egress_rate = rate.map(|rate| Policer {
+            limit: rate.limit,
+            bucket: Arc::default(),
+        });
+        view.protection = protection.map(Arc::new);
         for (vid, untagged) in vlans {
             view.vlans.insert(vid);
             if untagged {
@@ -81,6 +91,29 @@ fn a_view(number: u16) -> impl Strategy<Value = PortView> {
         }
         view
     })
+}
+
+fn a_protection() -> impl Strategy<Value = Option<Protection>> {
+    let macs = prop::collection::vec(a_station().prop_map(MacAddr::word), 0..4);
+    let claims = any::<bool>().prop_map(|judged| judged.then(Claims::default));
+    // As good as nothing, one small frame, or any: the bucket is another in each test.
+    let bursts = prop_oneof![4 => Just(None), 1 => Just(Some(1)), 1 => Just(Some(600))];
+    let rate = bursts.prop_map(|burst| {
+        let bucket = Arc::default();
+        let limit = burst.map(|burst| Limit { rate: 1, burst });
+        limit.map(|limit| Policer { limit, bucket })
+    });
+    let gate = proptest::option::weighted(0.2, Just(()));
+    let gate = gate.prop_map(|held| held.map(|()| Arc::default()));
+    let parts = (macs, any::<bool>(), claims, rate, gate);
+    let protection = parts.prop_map(|(macs, spoof_check, claims, rate, gate)| Protection {
+        gate,
+        rate,
+        macs: macs.into(),
+        spoof_check,
+        claims,
+    });
+    proptest::option::weighted(0.3, protection)
 }
 
 fn a_tag() -> impl Strategy<Value = Tag> {
@@ -221,12 +254,10 @@ fn agree(switch: &mut MemSwitch, ingress: u16, injected: MemFrame) -> Result<(),
 
     let ingress_drop =
         |reason: DropReason| now[at].drops[reason.index()] - before[at].drops[reason.index()];
-    let oversize: u64 = (0..before.len())
-        .map(|i| {
-            now[i].drops[DropReason::TxOversize.index()]
-                - before[i].drops[DropReason::TxOversize.index()]
-        })
-        .sum();
+    let egress_drops = |reason: DropReason| -> u64 {
+        let drops = |i: usize| now[i].drops[reason.index()] - before[i].drops[reason.index()];
+        (0..before.len()).map(drops).sum()
+    };
     let punted =
         |reason: PuntReason| now[at].punts[reason.index()] - before[at].punts[reason.index()];
     match told.verdict {
@@ -234,7 +265,7 @@ fn agree(switch: &mut MemSwitch, ingress: u16, injected: MemFrame) -> Result<(),
             prop_assert!(!sent.is_empty());
             prop_assert_eq!(now[at].frames_forwarded, before[at].frames_forwarded + 1);
         }
-        Verdict::Drop(DropReason::TxOversize) => prop_assert!(oversize > 0),
+        Verdict::Drop(reason) if reason.is_egress() => prop_assert!(egress_drops(reason) > 0),
         Verdict::Drop(reason) => prop_assert_eq!(ingress_drop(reason), 1, "{:?}", told),
         Verdict::Punt(reason) => prop_assert_eq!(punted(reason), 1),
     }

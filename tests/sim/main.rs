@@ -18,6 +18,8 @@ mod many_ports;
 mod mtu;
 mod oracle;
 mod pair;
+mod protect;
+mod rates;
 mod reconfigure;
 mod reflections;
 mod steps;

@@ -1,6 +1,6 @@
 //! One test for each step that a frame takes through a bridge, in the order of the steps.
 //!
-//! Steps 6 (locked ports), 7 (guards) and 8 (reflection) have no code yet and come with their rows;
+//! Step 6 (locked ports) has no code yet; 7 is in `protect`, 8 in `reflections`;
 //! 10 (snooping) and 12 (suppression) are held to what a switch without them must do: nothing.
 
 use crate::{access, access_in, lan, trunk};

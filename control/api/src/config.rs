@@ -7,7 +7,8 @@
 //! Guarantees: [`check()`] finds every error that needs no look at the machine, and never only
 //! the first; a configuration printed and read again is the same. Pure data; any thread.
 //! Implements interfaces.md §6 and features.md S-18..S-21, B-01..B-09, V-01..V-10, F-03..F-08,
-//! G-01, G-06..G-08. What a device can really do (exists, is free, takes the MTU) is not known
+//! G-01..G-04, G-06..G-08, N-14,
+//! N-03, Q-05. What a device can really do (exists, is free, takes the MTU) is not known
 //! here: the controller asks that of its facts.
 
 pub mod bond;
@@ -36,7 +37,7 @@ pub use check::{ConfigError, check, check_name};
 pub use edit::{edit, guard_protected};
 pub use membership::Membership;
 pub use values::{
-    AcceptFrames, Ageing, BpduPolicy, Cidr, Mac, PollMode, PortKind, StaticKind, StpState,
+    AcceptFrames, Ageing, Bits, BpduPolicy, Cidr, Mac, PollMode, PortKind, StaticKind, StpState,
     Timespan, ValueError, Workers,
 };
 pub use vlans::{VID_MAX, VID_MIN, VlanParseError, VlanRange, VlanSet};
@@ -47,6 +48,10 @@ pub const MTU_MIN: u32 = 68;
 pub const MTU_MAX: u32 = 9216;
 /// The most addresses that a bridge may be configured to remember.
 pub const FDB_MAX: u32 = 1_048_576;
+/// The least burst of a rate, in bits: the largest frame that stands for segments passes at once.
+pub const BURST_MIN: u64 = 528_000;
+/// The largest burst of a rate, in bits.
+pub const BURST_MAX: u64 = 16_000_000_000;
 /// The most bytes of an object's name: IFNAMSIZ without its final NUL.
 pub const NAME_MAX: usize = 15;
 
@@ -279,8 +284,38 @@ pub struct PortConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub netns: Option<String>,
     /// The address of the TAP's device; without it one is derived from machine and name, so it is stable.
+    /// Of a `nic` port with one of the protections below: the address of the station behind it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mac: Option<Mac>,
+    /// Whether frames from another address than the station's own are dropped (G-02). Those are `mac` and
+    /// `guard_macs`.
+    pub mac_spoof_check: bool,
+    /// Whether what the station sends must be about itself (N-14): `mac_spoof_check`, and ARP, neighbour
+    /// discovery and IP sources of its own addresses, and no DHCP server or router behind the port.
+    pub guard: bool,
+    /// Further addresses of the station behind the port; 16 with `mac` at most.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub guard_macs: Vec<Mac>,
+    /// IP addresses of the station, 64 at most; of a family of which none is said all are taken.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub guard_ips: Vec<IpAddr>,
+    /// Whether nothing is taken from the port until its station has spoken since the device was opened (N-03): a
+    /// frame from one of its addresses or, where none is said, an announcement (RARP, gratuitous ARP,
+    /// unsolicited neighbour advertisement).
+    pub hold_until_guest: bool,
+    /// Bits a second that the switch takes from the port, and at once: the rate 1k to 1T; the burst from
+    /// 528k, a frame of 64 KB, to 16G, without it a tenth of a second of the rate.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ingress_rate: Option<Bits>,
+    /// See `ingress_rate`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ingress_burst: Option<Bits>,
+    /// Bits a second that the switch sends to the port, and at once; as `ingress_rate`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub egress_rate: Option<Bits>,
+    /// See `egress_rate`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub egress_burst: Option<Bits>,
     /// Whether the port is administratively up. Default true.
     pub enabled: bool,
     /// Of a port that is no part of the configuration but an attachment's: what it is made of.
@@ -317,6 +352,15 @@ impl Default for PortConfig {
             group: None,
             netns: None,
             mac: None,
+            mac_spoof_check: false,
+            guard: false,
+            guard_macs: Vec::new(),
+            guard_ips: Vec::new(),
+            hold_until_guest: false,
+            ingress_rate: None,
+            ingress_burst: None,
+            egress_rate: None,
+            egress_burst: None,
             enabled: true,
             attached: None,
         }

@@ -31,7 +31,7 @@ pub use fdb::{FdbEntry, FdbEvent, FdbFlushed, FdbKind, FdbOp, FdbPage};
 pub use state::{
     Bridge, Change, ChangeOp, ChangeReply, ConfigReply, ConfigSource, Event, Health, HealthReply,
     Impact, Owner, OwnerKind, PlanReply, Port, PortFlags, PortVlans, Severity, State, StateReply,
-    WatchReply,
+    VlanOwners, WatchReply,
 };
 pub use stats::{
     DropCount, DropRow, DropsReply, FrameDirection, PortCounters, PortsReply, VlanCounters,

@@ -6,6 +6,7 @@
 use crate::effect::{AttachedPort, AttachedState, DeviceChange, OpenKind, OpenSpec, PortFacts};
 use std::collections::BTreeMap;
 use vswitch_base::{PortIndex, VidSet};
+use vswitch_core::protect::PortMemory;
 
 /// All open ports by name.
 #[derive(Clone, Debug, Default)]
@@ -29,6 +30,8 @@ pub struct ActualPort {
     pub failed: Option<i32>,
     /// VLANs that are counted.
     pub counted: VidSet,
+    /// What is kept of it until its device is opened anew.
+    pub memory: PortMemory,
 }
 
 impl Actual {

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use vswitch_api::ApiError;
 use vswitch_api::config::{Config, Mac, PortConfig, PortKind, VlanRange, VlanSet, tree};
 use vswitch_api::request::Attach;
-use vswitch_api::types::{AttachMode, Attachment};
+use vswitch_api::types::{AttachMode, Attachment, VlanOwners};
 
 /// The longest network name or container id: names of the Kubernetes API have at most 253 characters.
 const NAME_MAX: usize = 512;
@@ -130,7 +130,13 @@ impl Record {
             kind: kind_of(self.mode),
             device: Some(self.device.clone()),
             netns: self.netns.clone(),
-            mac: self.mac.filter(|_| self.mode == AttachMode::Tap),
+            // The device's own, or that of the station that is looked at.
+            mac: self.mac.filter(|_| {
+                let looked_at = self.config.mac_spoof_check
+                    || self.config.guard
+                    || self.config.hold_until_guest;
+                self.mode == AttachMode::Tap || looked_at
+            }),
             persistent: self.mode == AttachMode::Tap,
             attached: Some(self.mode),
             ..self.config.clone()
@@ -244,23 +250,35 @@ impl Attachments {
         }
     }
 
-    /// Who has an uplink carry which VLAN, ascending; the operator's own are not among them.
+    /// VLANs that the attachments on a bridge need, ascending, with who needs them; without the bridge's
+    /// `default_pvid`, which nobody's coming and going changes.
     #[must_use]
-    pub fn vlan_owners(&self, merged: &Config, bridge: &str) -> BTreeMap<u16, Vec<String>> {
+    pub fn vlan_owners(&self, merged: &Config, bridge: &str) -> Vec<VlanOwners> {
+        let default = merged.bridge.get(bridge).map_or(0, |b| b.default_pvid);
         let mut owners: BTreeMap<u16, Vec<String>> = BTreeMap::new();
         for record in self.iter().filter(|record| record.bridge() == bridge) {
-            let name = record.attachment.port_name();
-            let table = merged.membership_of(&name).unwrap_or_default();
+            let table = merged.membership_of(&record.attachment.port_name());
+            let table = table.unwrap_or_default();
             for set in [&table.untagged, &table.tagged] {
                 for vid in set.ranges().iter().flat_map(|r| r.first..=r.last) {
-                    owners
-                        .entry(vid)
-                        .or_default()
-                        .push(record.attachment.to_string());
+                    let owner = record.attachment.to_string();
+                    owners.entry(vid).or_default().push(owner);
                 }
             }
         }
-        owners
+        owners.remove(&default);
+        let mut rows: Vec<VlanOwners> = Vec::new();
+        for (vid, owners) in owners {
+            match rows.last_mut() {
+                Some(row) if row.last + 1 == vid && row.owners == owners => row.last = vid,
+                _ => rows.push(VlanOwners {
+                    first: vid,
+                    last: vid,
+                    owners,
+                }),
+            }
+        }
+        rows
     }
 }
 

@@ -10,6 +10,12 @@
 //! A port that cannot work for a reason the machine shows (its device belongs to a kernel bridge) is
 //! still compiled, with the reason in [`Compiled::blocked`]: at start the others must come up.
 
+mod machine;
+mod protection;
+
+pub use machine::blocked;
+pub use protection::Kept;
+
 use crate::bond::{Bond, WantedBond};
 use crate::effect::{DeviceSettings, OpenKind, OpenSpec};
 use crate::facts::Facts;
@@ -24,6 +30,7 @@ use vswitch_api::text::path;
 use vswitch_api::types::AttachMode;
 use vswitch_base::{BridgeIndex, Generation, MacAddr, PortIndex, Vid, VidSet};
 use vswitch_core::fdb::{EntryKind, Fdb};
+use vswitch_core::protect::PortMemory;
 use vswitch_core::snapshot::{
     AcceptFrames, BpduPolicy as CoreBpdu, BridgeSpec, PortFlags, PortState, PortView, Snapshot,
     SnapshotBuilder,
@@ -69,6 +76,8 @@ pub struct WantedPort {
     pub spec: OpenSpec,
     /// Its view, as if attached and running, with epoch 0.
     pub view: PortView,
+    /// What its view gets from what is kept of it.
+    pub kept: Kept,
     /// Whether the operator wants it up.
     pub enabled: bool,
     /// VLANs that are counted, when they are.
@@ -91,12 +100,14 @@ pub struct WantedPin {
 }
 
 /// What decides at the moment of publication whether a port takes part.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Debug)]
 pub struct PortRun {
     /// Its epoch.
     pub epoch: u16,
     /// Whether frames may pass: device running, not shut by a guard.
     pub running: bool,
+    /// What is kept of it while its device is open.
+    pub memory: PortMemory,
 }
 
 /// Compiles a configuration. Indices for new names are reserved in `registry`; those of a configuration
@@ -271,6 +282,7 @@ fn wanted_port(
     view.group_fwd_mask = bridge.group_fwd_mask;
     // A member is in no VLAN: its bond is.
     set_vlans(&mut view, &config.membership_of(name).unwrap_or_default());
+    let mut kept = Kept::default();
     let (spec, enabled) = match (config.port_of(name), config.host.get(name)) {
         (Some(port), _) => {
             let mut spec = port_spec(name, &port, bridge, facts);
@@ -282,7 +294,10 @@ fn wanted_port(
                     view.logical = bond.index;
                     spec.device.mtu = bond.spec.device.mtu;
                 }
-                None => set_port_view(&mut view, &port),
+                None => {
+                    kept = Kept::of(&port);
+                    set_port_view(&mut view, &port);
+                }
             }
             (spec, port.enabled)
         }
@@ -306,6 +321,7 @@ fn wanted_port(
         bridge: bridge_name.to_owned(),
         spec,
         view,
+        kept,
         enabled,
         counted_vlans,
     })
@@ -360,6 +376,7 @@ fn set_port_view(view: &mut PortView, port: &PortConfig) {
         BpduPolicy::Listen => CoreBpdu::Listen,
     };
     view.group_fwd_mask |= port.group_fwd_mask;
+    view.protection = protection::of(port).map(Arc::new);
     view.mac_limit = port.mac_limit.unwrap_or(u32::MAX);
     view.floods = [
         (port.flood, FloodClass::UnknownUnicast),
@@ -393,7 +410,8 @@ fn port_spec(name: &str, port: &PortConfig, bridge: &BridgeConfig, facts: &Facts
     };
     let device = DeviceSettings {
         mtu: mtu(port.mtu.unwrap_or(bridge.mtu)),
-        mac: port.mac.map(mac).or(stable),
+        // Of other kinds it is the address of the station behind the port.
+        mac: stable.map(|stable| port.mac.map_or(stable, mac)),
         up: port.enabled,
         ..DeviceSettings::default()
     };
@@ -442,62 +460,6 @@ fn host_spec(
     }
 }
 
-/// Why the machine does not let this port work, if what is known of it says so; with the port's name.
-#[must_use]
-pub fn blocked(
-    kind: &str,
-    name: &str,
-    spec: &OpenSpec,
-    facts: &Facts,
-) -> Option<(String, ConfigError)> {
-    if spec.netns().is_some() {
-        return None;
-    }
-    let link = facts.named(spec.device_name()?)?;
-    let error = |key: &str, message: String, hint: String| {
-        let at = if key.is_empty() {
-            path(&[kind, name])
-        } else {
-            path(&[kind, name, key])
-        };
-        Some((name.to_owned(), ConfigError::new(at, message).hint(hint)))
-    };
-    let device = &link.name;
-    match &spec.kind {
-        OpenKind::Nic { .. } => {
-            let key = if device == name { "" } else { "device" };
-            if let Some(master) = &link.master {
-                return error(
-                    key,
-                    format!("device \"{device}\" is a port of the kernel's \"{master}\""),
-                    format!("take it out first: ip link set dev {device} nomaster"),
-                );
-            }
-            if link.loopback {
-                let hint = "name a NIC, a veth end or a TAP";
-                return error(
-                    key,
-                    format!("\"{device}\" is the loopback device"),
-                    hint.to_owned(),
-                );
-            }
-            None
-        }
-        OpenKind::Tap { .. } | OpenKind::Host => {
-            let what = link.kind.as_deref().unwrap_or("hardware");
-            if what == "tun" {
-                return None;
-            }
-            error(
-                "",
-                format!("there is already a device \"{device}\" of kind {what}"),
-                format!("give this {kind} another name, or remove it: ip link del dev {device}"),
-            )
-        }
-        OpenKind::Bond | OpenKind::Mem => None,
-    }
-}
-
 impl Compiled {
     /// The snapshot of the ports for which `run` answers; the others are not part of it. `bonds` are those of
     /// this configuration, with the links of their members as they are.
@@ -505,7 +467,7 @@ impl Compiled {
         &self,
         generation: Generation,
         bonds: &BTreeMap<String, Bond>,
-        run: impl Fn(&str, &WantedPort) -> Option<PortRun>,
+        run_of: impl Fn(&str, &WantedPort) -> Option<PortRun>,
     ) -> Snapshot {
         let mut builder = SnapshotBuilder::new(generation);
         for bridge in self.bridges.values() {
@@ -517,7 +479,9 @@ impl Compiled {
             .filter_map(|(name, _)| Some(self.ports.get(name)?.bridge.as_str()))
             .collect();
         for (name, port) in &self.ports {
-            let Some(run) = run(name, port) else { continue };
+            let Some(run) = run_of(name, port) else {
+                continue;
+            };
             let mut view = port.view.clone();
             view.epoch = run.epoch;
             if !run.running {
@@ -534,9 +498,28 @@ impl Compiled {
             }
             let watched = bonds.values().find_map(|bond| bond.watched(port.index));
             view.watched = watched.map(Arc::new);
+            port.kept.dress(&mut view, &run.memory);
+            if let Some((bond, run)) = self.bond_run(&view, port, &run_of) {
+                bond.kept.dress_exit(&mut view, &run.memory);
+            }
             builder.port(port.index, view);
         }
         builder.build()
+    }
+
+    /// The bond of a member, as it takes part.
+    fn bond_run(
+        &self,
+        view: &PortView,
+        member: &WantedPort,
+        run_of: impl Fn(&str, &WantedPort) -> Option<PortRun>,
+    ) -> Option<(&WantedPort, PortRun)> {
+        if view.logical == member.index {
+            return None;
+        }
+        let name = self.names.get(&view.logical)?;
+        let bond = self.ports.get(name)?;
+        Some((bond, run_of(name, bond)?))
     }
 
     /// All addresses that a bridge must have: configured ones, and those of its host ports in each of

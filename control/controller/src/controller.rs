@@ -498,6 +498,7 @@ impl Controller {
         let snapshot = Arc::new(view.snapshot(generation, &self.bonds, |name, port| {
             self.run_of(name, port)
         }));
+        self.snapshot.settle_rates(now);
         self.snapshot = Arc::clone(&snapshot);
         self.published_at = now;
         self.send(Effect::Publish(snapshot), false);
@@ -515,6 +516,7 @@ impl Controller {
             .is_some_and(|status| status.shut.is_some());
         let epoch = self.registry.epoch(port.index);
         Some(PortRun {
+            memory: open.memory.clone(),
             epoch,
             running: !shut
                 && open.failed.is_none()

@@ -275,6 +275,13 @@ fn show(state: &State, look: &Look) -> View {
                 bridge.ports.join(", ")
             },
         );
+        for row in &bridge.attached_vlans {
+            let vlans = match row.last {
+                last if last == row.first => format!("vlan {last}"),
+                last => format!("vlans {}-{last}", row.first),
+            };
+            facts.add(&vlans, format!("for {}", row.owners.join(", ")));
+        }
         text.push_str(&facts.text(look, "  "));
     }
     if state.bridges.is_empty() {

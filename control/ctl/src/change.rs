@@ -45,7 +45,14 @@ const VLAN_SET_KEYS: [&str; 2] = ["trunk", "vlans"];
 /// Keys whose values are one VLAN.
 const VLAN_KEYS: [&str; 2] = ["vlan", "native_vlan"];
 /// Keys whose values are lists of words.
-const LIST_KEYS: [&str; 4] = ["addresses", "arp_ip_target", "members", "ns_ip6_target"];
+const LIST_KEYS: [&str; 6] = [
+    "addresses",
+    "arp_ip_target",
+    "guard_ips",
+    "guard_macs",
+    "members",
+    "ns_ip6_target",
+];
 /// Keys whose values are a number for each member: `eth0:5,eth1:7`.
 const MEMBER_KEYS: [&str; 2] = ["actor_port_prio", "prio"];
 

@@ -25,6 +25,7 @@ fn stays(node: &Node) -> Vec<String> {
     traces
 }
 
+/// N-15: links, attachments, records, addresses and VLANs are exactly as if the pod had never been.
 #[test]
 fn a_death_after_any_step_leaves_nothing_behind() {
     for mode in ["veth", "tap", "tap-guest"] {

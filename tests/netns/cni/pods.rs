@@ -1,7 +1,7 @@
 //! Pods on the switch: every mode, every verb, addresses, gateways, a daemon that is away.
 
 use super::{Node, host_local, network};
-use crate::lab::{eventually, run};
+use crate::lab::{eventually, run, sh};
 use serde_json::{Value, json};
 
 /// X-01, X-05, X-16, S-09: two pods reach each other, in every mode that a container can use; CHECK finds
@@ -135,6 +135,11 @@ fn a_pod_may_have_several_and_errors_say_what_is_wrong() {
         node.done("DEL", "a", ifname, &config);
     }
     assert_eq!(node.traces(), [] as [String; 0]);
+    let down = network(json!({"disableContainerInterface": true}));
+    node.done("ADD", "a", "net1", &down);
+    let link = run(&format!("ip -n {} -br link show net1", node.lab.ns("a")));
+    assert!(link.contains("DOWN"), "{link}");
+    node.done("DEL", "a", "net1", &down);
     let unknown = node.refused("ADD", "a", "net1", &network(json!({"bridge": "br1"})));
     assert_eq!(unknown["code"], 7);
     assert!(
@@ -311,4 +316,204 @@ fn what_is_in_use_stays_whole() {
     node.done("GC", "", "", &gc);
     assert_eq!(node.traces(), [] as [String; 0]);
     assert_eq!(node.interfaces("a"), [] as [String; 0]);
+}
+
+/// G-02, G-03, N-14: a pod that lies about who it is is not heard; what IPAM gave it is what it may say.
+#[test]
+fn a_pod_that_lies_is_not_heard() {
+    let node = Node::new(&["a", "b"]);
+    let honest = network(json!({"mode": "veth", "ipam": host_local(&node)}));
+    node.done("ADD", "b", "eth0", &honest);
+    for (mode, option) in [
+        ("veth", "macspoofchk"),
+        ("tap", "macspoofchk"),
+        ("veth", "guard"),
+        ("tap", "guard"),
+    ] {
+        let mut config = network(json!({"mode": mode, "ipam": host_local(&node)}));
+        config[option] = true.into();
+        let result = node.done("ADD", "a", "eth0", &config);
+        node.lab.wait_ping("a", "10.9.0.2");
+        let a = node.lab.ns("a");
+        // Another address of its own making: ARP for it is not believed, and no answer comes.
+        run(&format!("ip -n {a} addr add 10.9.0.77/24 dev eth0"));
+        let lied = node
+            .lab
+            .ok_in("a", "ping -c 2 -i 0.2 -W 1 -I 10.9.0.77 10.9.0.2");
+        assert_eq!(
+            lied,
+            option == "macspoofchk",
+            "{mode} {option}: the IP address"
+        );
+        run(&format!(
+            "ip -n {a} link set eth0 down && ip -n {a} link set eth0 address 02:00:00:00:66:66 up"
+        ));
+        assert!(
+            !node.lab.ok_in("a", "ping -c 2 -i 0.2 -W 1 10.9.0.2"),
+            "{mode} {option}: the MAC address"
+        );
+        let drops = node.switch.drops().to_string();
+        assert!(drops.contains("mac-spoof"), "{drops}");
+        assert_eq!(
+            drops.contains("arp-spoof") || drops.contains("ip-spoof"),
+            option == "guard",
+            "{drops}"
+        );
+        let mac = result["interfaces"]
+            .as_array()
+            .and_then(|all| all.last().cloned())
+            .expect("the pod's")["mac"]
+            .clone();
+        let mac = mac.as_str().expect("an address");
+        run(&format!(
+            "ip -n {a} link set eth0 down && ip -n {a} link set eth0 address {mac} up"
+        ));
+        node.lab.wait_ping("a", "10.9.0.2");
+        node.done("DEL", "a", "eth0", &config);
+    }
+    node.done("DEL", "b", "eth0", &honest);
+    assert_eq!(node.traces(), [] as [String; 0]);
+}
+
+/// IPAM by DHCP: the reference plugin's daemon asks by the pod's interface, dnsmasq answers beyond the switch.
+#[test]
+fn a_pod_gets_its_address_by_dhcp() {
+    let config = "[bridge.br0]\nuplink = \"ul0\"\n[port.ul0]\nkind = \"nic\"\n\
+                  [host.br0]\nbridge = \"br0\"\naddresses = [\"10.9.5.1/24\"]\n";
+    let node = Node::with(&["a"], config);
+    if !sh("which dnsmasq").status.success() {
+        eprintln!("SKIPPED: no dnsmasq: apt-get install dnsmasq-base (scripts/ci.sh packages)");
+        return;
+    }
+    let socket = node.lab.file("dhcp.sock");
+    let mut helpers = Vec::new();
+    let mut start = |line: String| {
+        let child = std::process::Command::new("sh")
+            .args([
+                "-c",
+                &format!("exec ip netns exec {} {line}", node.lab.ns("sw")),
+            ])
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null())
+            .spawn();
+        helpers.push(child.expect("a helper"));
+    };
+    start(format!(
+        "dnsmasq -k --port=0 --conf-file= --user=root --bind-interfaces --interface=br0 \
+         --dhcp-range=10.9.5.50,10.9.5.60,1h --dhcp-leasefile={0}/leases --pid-file={0}/dnsmasq",
+        node.lab.file("sw").display()
+    ));
+    start(format!(
+        "/usr/lib/cni/dhcp daemon -socketpath {}",
+        socket.display()
+    ));
+    eventually("the DHCP daemon listens", || socket.exists());
+    for mode in ["veth", "tap"] {
+        let config = network(json!({
+            "mode": mode, "ipam": {"type": "dhcp", "daemonSocketPath": socket},
+        }));
+        let result = node.done("ADD", "a", "eth0", &config);
+        let address = result["ips"][0]["address"].as_str().expect("an address");
+        assert!(
+            address.starts_with("10.9.5.5") || address == "10.9.5.60/24",
+            "{mode}: {result}"
+        );
+        node.lab.wait_ping("a", "10.9.5.1");
+        node.done("DEL", "a", "eth0", &config);
+        assert_eq!(node.traces(), [] as [String; 0]);
+    }
+    for mut helper in helpers {
+        let _killed = helper.kill();
+        let _reaped = helper.wait();
+    }
+}
+
+/// Q-05, Q-08: the bandwidth that a runtime asks for is policed at the port, towards the pod and from it.
+#[test]
+fn a_pod_gets_no_more_than_its_bandwidth() {
+    let node = Node::new(&["a", "b"]);
+    let config = |bandwidth: Value| {
+        network(json!({
+            "mode": "veth", "capabilities": {"bandwidth": true}, "ipam": host_local(&node),
+            "runtimeConfig": {"bandwidth": bandwidth},
+        }))
+    };
+    let free = network(json!({"mode": "veth", "ipam": host_local(&node)}));
+    node.done("ADD", "b", "eth0", &free);
+    for (rates, from, to, reason) in [
+        (
+            json!({"ingressRate": 20_000_000, "ingressBurst": 2_000_000}),
+            "b",
+            "a",
+            "policed-out",
+        ),
+        (
+            json!({"egressRate": 20_000_000, "egressBurst": 2_000_000}),
+            "a",
+            "b",
+            "policed-in",
+        ),
+    ] {
+        let limited = config(rates);
+        let result = node.done("ADD", "a", "eth0", &limited);
+        let address = |pod: &str| match pod {
+            "a" => result["ips"][0]["address"]
+                .as_str()
+                .and_then(|a| a.split('/').next())
+                .expect("an address")
+                .to_owned(),
+            _ => "10.9.0.2".to_owned(),
+        };
+        node.lab.wait_ping(from, &address(to));
+        let tcp = node.lab.tcp_of(from, to, &address(to), "-t 3");
+        // 20 Mbit/s for three seconds, and the burst, are 7.75 MB; without a limit it would be gigabytes.
+        assert!(tcp.arrived() < 12_000_000, "{reason}: {tcp:?}");
+        assert!(tcp.arrived() > 1_000_000, "{reason}: {tcp:?}");
+        assert!(node.switch.drops().to_string().contains(reason), "{reason}");
+        node.done("DEL", "a", "eth0", &limited);
+    }
+    node.done("DEL", "b", "eth0", &free);
+    assert_eq!(node.traces(), [] as [String; 0]);
+}
+
+/// N-03: at a migration's target nothing of the pod counts until its guest speaks with its own address.
+#[test]
+fn a_pod_is_held_until_its_guest_speaks() {
+    let node = Node::new(&["a", "b"]);
+    let free = network(json!({"mode": "veth", "ipam": host_local(&node)}));
+    node.done("ADD", "b", "eth0", &free);
+    for mode in ["veth", "tap"] {
+        let config = network(json!({"mode": mode, "holdUntilGuest": true}));
+        let result = node.done("ADD", "a", "eth0", &config);
+        let interfaces = result["interfaces"].as_array().expect("interfaces");
+        let mac = interfaces.last().expect("the pod's")["mac"]
+            .as_str()
+            .expect("an address");
+        let frame = |from: &str| {
+            format!(
+                "ffffffffffff{}88b5{}",
+                from.replace(':', ""),
+                "00".repeat(46)
+            )
+        };
+        // What the pod's own kernel may say before the guest is there, then the guest.
+        let heard = node.lab.first_frame("b", "eth0", "ether proto 0x88b5", || {
+            for _ in 0..3 {
+                node.lab.send("a", "eth0", &frame("02:00:00:00:12:34"));
+            }
+            node.lab.send("a", "eth0", &frame(mac));
+        });
+        assert!(heard.contains(mac), "{mode}: {heard}");
+        assert!(node.switch.drops().to_string().contains("held"), "{mode}");
+        let heard = node.lab.first_frame("b", "eth0", "ether proto 0x88b5", || {
+            node.lab.send("a", "eth0", &frame("02:00:00:00:12:34"));
+        });
+        assert!(
+            heard.contains("02:00:00:00:12:34"),
+            "{mode}: open from then on: {heard}"
+        );
+        node.done("DEL", "a", "eth0", &config);
+    }
+    node.done("DEL", "b", "eth0", &free);
+    assert_eq!(node.traces(), [] as [String; 0]);
 }

@@ -203,6 +203,18 @@ fn ours_answers_as_the_reference_plugin_does() {
             }),
             No,
         ),
+        (
+            "a check of source addresses",
+            json!({"macspoofchk": true, "ipam": fixed}),
+            No,
+        ),
+        (
+            "bandwidth, which is another plugin's there",
+            json!({
+                "runtimeConfig": {"bandwidth": {"ingressRate": 0, "egressRate": 0}}, "ipam": fixed,
+            }),
+            No,
+        ),
         ("enabledad", json!({"enabledad": true, "ipam": fixed}), No),
         (
             "masquerading",

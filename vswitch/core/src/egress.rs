@@ -12,6 +12,7 @@ use crate::frame::{BATCH_MAX, Frame, FrameBatch, TxFrame, TxHeader, TxList};
 use crate::ingress::Classified;
 use crate::offload::{self, Finisher};
 use crate::port::{PortTx, TxCaps, TxReport};
+use crate::snapshot::{PortView, Snapshot};
 use crate::sync::Arc;
 use crate::verdict::{DropReason, Egress};
 use arrayvec::ArrayVec;
@@ -103,13 +104,14 @@ impl Staging {
         clippy::too_many_arguments,
         reason = "one call site, and each is a worker's own field"
     )]
-    /// Sends everything staged and leaves the staging empty. `mtu_of` is 0 for a port that has left.
+    /// Sends everything staged and leaves the staging empty.
     pub fn send_all(
         &mut self,
         batch: &FrameBatch<'_>,
         classes: &[Classified],
         slots: &mut [Option<TxSlot>],
-        mtu_of: impl Fn(PortIndex) -> u16,
+        snapshot: &Snapshot,
+        now: Instant,
         finisher: &mut Finisher,
         lost: &PortCounters,
         taps: Taps<'_>,
@@ -128,9 +130,13 @@ impl Staging {
                 lost.dropped(DropReason::TxDown).add(numbers.len() as u64);
                 continue;
             };
-            let tap =
-                taps.and_then(|(taps, now)| Some((taps.get(port.index())?.as_deref()?, port, now)));
-            send_port(slot, &composed, numbers, mtu_of(port), finisher, tap);
+            let tap = taps.and_then(|taps| Some((taps.get(port.index())?.as_deref()?, port)));
+            let exit = Exit {
+                view: snapshot.port(port),
+                now,
+                tap,
+            };
+            send_port(slot, &composed, numbers, &exit, finisher);
         }
     }
 }
@@ -184,18 +190,27 @@ impl<'a> Composed<'a> {
     }
 }
 
-/// Captures by port, and the time of the batch; `None` when nothing is captured anywhere.
-pub type Taps<'a> = Option<(&'a [Option<Arc<CaptureTap>>], Instant)>;
+/// Captures by port; `None` when nothing is captured anywhere.
+pub type Taps<'a> = Option<&'a [Option<Arc<CaptureTap>>]>;
+
+/// What is to be kept in mind of a port that frames leave by.
+struct Exit<'a> {
+    /// `None` when it has left.
+    view: Option<&'a PortView>,
+    now: Instant,
+    tap: Option<(&'a CaptureTap, PortIndex)>,
+}
 
 /// Sends the copies staged for one port, in order.
 fn send_port(
     slot: &mut TxSlot,
     composed: &Composed<'_>,
     numbers: &[u8],
-    mtu: u16,
+    exit: &Exit<'_>,
     finisher: &mut Finisher,
-    tap: Option<(&CaptureTap, PortIndex, Instant)>,
 ) {
+    let mtu = exit.view.map_or(0, |view| view.mtu);
+    let rate = exit.view.and_then(|view| view.egress_rate.as_ref());
     let counters = &*slot.counters;
     counters.copies_to.add(numbers.len() as u64);
     let Some(tx) = slot.tx.as_deref_mut() else {
@@ -207,7 +222,8 @@ fn send_port(
     let caps = tx.caps();
     let all_ready = composed.payload_max <= usize::from(mtu)
         && (!composed.unfinished || caps == TxCaps::ALL && !composed.untakeable)
-        && tap.is_none();
+        && exit.tap.is_none()
+        && rate.is_none();
     if all_ready {
         count_vlans_out(counters, composed, numbers);
         flush(tx, composed, numbers, finisher, counters);
@@ -221,8 +237,14 @@ fn send_port(
             counters.dropped(DropReason::TxOversize).add(1);
             continue;
         }
-        if let Some((tap, port, now)) = tap {
-            tap.note_out(port, now, out);
+        if let Some(rate) = rate
+            && !rate.passes(out.wire_len(), true, exit.now)
+        {
+            counters.dropped(DropReason::PolicedOut).add(1);
+            continue;
+        }
+        if let Some((tap, port)) = exit.tap {
+            tap.note_out(port, exit.now, out);
         }
         count_vlans_out(counters, composed, &[*number]);
         if offload::needs_finishing(out, caps) {
@@ -427,6 +449,19 @@ pub(crate) fn flow<'f>(
 pub fn fits(frame: &Frame<'_>, class: &Classified, mtu: u16) -> bool {
     payload_len(frame, class) <= usize::from(mtu)
         || frame.offload.is_gso() && segments_fit(frame, class, mtu)
+}
+
+/// Whether the port's rate has no room now for a copy of a frame.
+pub(crate) fn is_policed(
+    frame: &Frame<'_>,
+    class: &Classified,
+    egress: Egress,
+    port: &PortView,
+    now: Instant,
+) -> bool {
+    let len = compose(frame, class, egress.tagged).wire_len();
+    let rate = port.egress_rate.as_ref();
+    rate.is_some_and(|rate| !rate.passes(len, false, now))
 }
 
 /// What counts of a frame as a whole against an MTU; see [`fits`].

@@ -96,6 +96,8 @@ pub enum Skipped {
     FloodOff,
     /// Too large for it.
     Oversize,
+    /// No room at the port's rate now.
+    Policed,
 }
 
 /// What would become of a frame.
@@ -152,6 +154,9 @@ pub fn explain(
             tag,
         });
     }
+    if let Some(protection) = port.protection.as_deref() {
+        protection.examine::<Notebook>(&mut class, frame, now);
+    }
     let now_s = now.as_secs_u32();
     let probe = bridge.fdb.probe(FdbKey::new(class.vid, class.src));
     learn::learn(
@@ -176,23 +181,25 @@ pub fn explain(
         let hit = bridge.fdb.find(class.vid, class.dst.mac());
         forward::decide(&class, hit, logical, port, bridge, snapshot, &mut notes)
     });
-    let (mut copies, mut oversize) = (0, false);
+    let (mut copies, mut lost) = (0, None);
     let mut out = |notes: &mut Notebook, egress: Egress| {
-        let fits = snapshot
-            .port(egress.port)
-            .is_some_and(|p| egress::fits(frame, &class, p.mtu));
-        let why = Skipped::Oversize;
-        notes.note(|| {
-            if fits {
-                Step::Out { egress }
-            } else {
-                Step::Skip {
-                    port: egress.port,
-                    why,
-                }
-            }
+        let to = snapshot.port(egress.port);
+        let why = if !to.is_some_and(|p| egress::fits(frame, &class, p.mtu)) {
+            Some((Skipped::Oversize, DropReason::TxOversize))
+        } else if to.is_some_and(|p| egress::is_policed(frame, &class, egress, p, now)) {
+            Some((Skipped::Policed, DropReason::PolicedOut))
+        } else {
+            None
+        };
+        notes.note(|| match why {
+            None => Step::Out { egress },
+            Some((why, _)) => Step::Skip {
+                port: egress.port,
+                why,
+            },
         });
-        oversize |= !fits;
+        let fits = why.is_none();
+        lost = lost.or_else(|| why.map(|(_, reason)| reason));
         let Some(transmit) = snapshot.transmit(egress.port) else {
             copies += usize::from(fits);
             return;
@@ -212,11 +219,7 @@ pub fn explain(
         Verdict::Forward(egress) => {
             out(&mut notes, egress);
             if copies == 0 {
-                verdict = Verdict::Drop(if oversize {
-                    DropReason::TxOversize
-                } else {
-                    DropReason::EgressBlocked
-                });
+                verdict = Verdict::Drop(lost.unwrap_or(DropReason::EgressBlocked));
             }
         }
         Verdict::Flood(kind) => {
@@ -238,12 +241,7 @@ pub fn explain(
                 });
             }
             if copies == 0 {
-                let reason = if oversize {
-                    DropReason::TxOversize
-                } else {
-                    DropReason::NoEgress
-                };
-                verdict = Verdict::Drop(reason);
+                verdict = Verdict::Drop(lost.unwrap_or(DropReason::NoEgress));
             }
         }
         Verdict::Punt(_) | Verdict::Drop(_) => {}

@@ -1,7 +1,8 @@
 //! The forwarding core: frames in, verdicts out; no system calls, no clock.
 //!
 //! The life of a batch: a [`worker`] asks a [`port::PortRx`] for frames ([`frame`]) and takes them
-//! through the passes: [`ingress`] classifies them into VLANs and turns away what may not enter, [`learn`]
+//! through the passes: [`ingress`] classifies them into VLANs and turns away what may not enter, [`protect`]
+//! what the station behind a port may not send, or more of it than it may ([`police`]), [`learn`]
 //! takes source addresses into the bridge's [`fdb`], but for what came back by a bond ([`guard`],
 //! [`announce`]), [`forward`] finds where each goes ([`verdict`]), [`egress`] stages copies per port and hands
 //! them to a [`port::PortTx`], finishing checksums and segments ([`offload`]) where the port cannot; a
@@ -31,7 +32,9 @@ pub mod offload;
 pub mod originate;
 mod passes;
 pub mod placement;
+pub mod police;
 pub mod port;
+pub mod protect;
 pub mod punt;
 pub mod queue;
 pub mod snapshot;

@@ -24,7 +24,7 @@ use crate::punt::PuntBudget;
 use crate::snapshot::Snapshot;
 use crate::verdict::{DropReason, Egress, Verdict};
 use crate::watch::{self, Watched};
-use crate::worker::Outbox;
+use crate::worker::{Outbox, WorkerEvent};
 use arrayvec::ArrayVec;
 use std::hint::black_box;
 use vswitch_base::{Instant, PortIndex};
@@ -66,6 +66,14 @@ impl Passes<'_> {
         if !matches!(entrance.admits, Admits::Everything) {
             for (class, frame) in classes.iter_mut().zip(batch) {
                 turn_away::<Live>(class, frame, entrance.admits, entrance.port, self.now);
+            }
+        }
+        if let Some(protection) = entrance.port.protection.as_deref() {
+            for (class, frame) in classes.iter_mut().zip(batch) {
+                if protection.examine::<Live>(class, frame, self.now) {
+                    self.outbox
+                        .tell(WorkerEvent::StationSpoke { port: self.ingress });
+                }
             }
         }
         ask(&entrance.bridge.fdb, &sources, &destinations);

@@ -10,10 +10,12 @@
 
 use crate::bond::{Admits, Transmit};
 use crate::fdb::Fdb;
+use crate::police::Policer;
+use crate::protect::Protection;
 use crate::sync::Arc;
 use crate::verdict::{Egress, FloodClass};
 use crate::watch::Watched;
-use vswitch_base::{BridgeIndex, Generation, MacAddr, PortIndex, Vid, VidSet};
+use vswitch_base::{BridgeIndex, Generation, Instant, MacAddr, PortIndex, Vid, VidSet};
 
 /// Whether a port takes part (IEEE 802.1D states; no spanning tree drives them yet).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -110,6 +112,10 @@ pub struct PortView {
     pub flags: PortFlags,
     /// Which frames may enter.
     pub accept: AcceptFrames,
+    /// What it asks of the frames of its station; `None`: nothing.
+    pub protection: Option<Arc<Protection>>,
+    /// How much may leave by it; `None`: any amount. The members of a bond have the bond's.
+    pub egress_rate: Option<Policer>,
     /// Spanning tree frames.
     pub bpdu: BpduPolicy,
     /// Addresses 01-80-C2-00-00-0X that pass although reserved, a bit each: the bridge's mask and
@@ -143,6 +149,8 @@ impl PortView {
             state: PortState::Forwarding,
             flags: PortFlags::default(),
             accept: AcceptFrames::All,
+            protection: None,
+            egress_rate: None,
             bpdu: BpduPolicy::Contain,
             group_fwd_mask: 0,
             floods: FloodClass::UnknownUnicast.bit()
@@ -237,6 +245,16 @@ impl Snapshot {
     #[must_use]
     pub fn transmit(&self, index: PortIndex) -> Option<&Transmit> {
         self.bonds.get(index.index())?.as_ref()
+    }
+
+    /// Gives buckets what the rates of this snapshot have earned up to `now`, before another one's count.
+    pub fn settle_rates(&self, now: Instant) {
+        for port in self.ports.iter().flatten() {
+            let ingress = port.protection.as_ref().and_then(|p| p.rate.as_ref());
+            for rate in ingress.into_iter().chain(&port.egress_rate) {
+                rate.bucket.settle(rate.limit, now);
+            }
+        }
     }
 
     /// One more than the largest port index.

@@ -4,6 +4,7 @@
 //! sends is taken off it. [`MemSwitch`] is one worker over such ports, driven by hand.
 
 pub mod announcements;
+pub mod packets;
 
 use crate::bond::{Admits, Transmit};
 use crate::counters::{PortCounters, PortTotals};

@@ -90,6 +90,22 @@ closed_set! {
         NoPvid = ("no-pvid", "untagged or priority-tagged, and the port has no PVID"),
         /// Tagged with a VLAN that the port is not in.
         VlanNotAllowed = ("vlan-not-allowed", "tag is not in the port's VLAN set: vswctl vlan add VID dev PORT"),
+        /// Its station has not spoken yet.
+        Held = ("held", "the port is held until its guest speaks: see hold_until_guest of the port"),
+        /// The source is not the station's that is behind the port.
+        MacSpoof = ("mac-spoof", "source is none of the port's own addresses: see mac and guard_macs of the port"),
+        /// ARP or RARP of another than the station.
+        ArpSpoof = ("arp-spoof", "ARP or RARP from an address that is not the port's: see guard_macs and guard_ips of the port"),
+        /// Neighbour discovery of another than the station.
+        NdSpoof = ("nd-spoof", "IPv6 neighbour discovery for an address that is not the port's: see guard_macs and guard_ips of the port"),
+        /// An IP source of another than the station, or a packet that cannot be read.
+        IpSpoof = ("ip-spoof", "IP source is none of the port's guard_ips, or the packet cannot be read that far"),
+        /// What only DHCP servers send.
+        DhcpServer = ("dhcp-server", "sent to a DHCP client's port, as servers do, from a port with guard = true"),
+        /// What only routers send.
+        RaGuard = ("ra-guard", "IPv6 router advertisement or redirect from a port with guard = true"),
+        /// More than the rate of the port that it came in by.
+        PolicedIn = ("policed-in", "more than the port may send: see ingress_rate and ingress_burst of the port"),
         /// More addresses than `mac_limit`.
         MacLimit = ("mac-limit", "new source address beyond the port's mac_limit"),
         /// The destination is behind the port it came from.
@@ -106,6 +122,8 @@ closed_set! {
         NoEgress = ("no-egress", "no other port takes this VLAN and class of traffic"),
         /// Larger than the MTU of the port it should leave by.
         TxOversize = ("tx-oversize", "larger than the MTU of the port it should leave by"),
+        /// More than the rate of the port that it should leave by.
+        PolicedOut = ("policed-out", "more than the port may receive: see egress_rate and egress_burst of the port"),
         /// The device took no more.
         TxFull = ("tx-full", "the device's queue was full: its reader is too slow"),
         /// The device refused the frame.

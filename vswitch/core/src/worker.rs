@@ -32,6 +32,11 @@ pub enum WorkerEvent {
         /// `errno`, 0 when the system gave none.
         errno: i32,
     },
+    /// A port that was held is open: its station spoke.
+    StationSpoke {
+        /// The port.
+        port: PortIndex,
+    },
 }
 
 /// What all workers share with the control thread.
@@ -47,6 +52,12 @@ impl Outbox {
     #[must_use]
     pub fn take_event(&self) -> Option<WorkerEvent> {
         self.events.pop()
+    }
+
+    /// Tells the control side something. Allocates: for what happens once.
+    #[cold]
+    pub(crate) fn tell(&self, event: WorkerEvent) {
+        self.events.push(event);
     }
 
     /// Whether there is anything to take.
@@ -223,9 +234,8 @@ impl Worker {
             let before = counters.bytes_in.read();
             passes.run(&batch, &mut classes);
             bytes = counters.bytes_in.read().wrapping_sub(before);
-            let snapshot = &self.snapshot;
             let taps = if self.tapped {
-                Some((&self.taps[..], now))
+                Some(&self.taps[..])
             } else {
                 None
             };
@@ -233,7 +243,8 @@ impl Worker {
                 &batch,
                 &classes,
                 &mut self.slots,
-                |port| snapshot.port(port).map_or(0, |p| p.mtu),
+                &self.snapshot,
+                now,
                 &mut self.finisher,
                 &self.lost,
                 taps,

@@ -10,6 +10,7 @@
 mod bonds;
 mod names;
 mod objects;
+mod protection;
 
 use std::fmt;
 

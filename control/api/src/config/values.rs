@@ -5,6 +5,10 @@
 //! as a station's) are accepted here and reported by `config::check` with their place.
 //! Pure values; any thread.
 
+mod bits;
+
+pub use bits::Bits;
+
 use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;

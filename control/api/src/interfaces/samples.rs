@@ -94,6 +94,7 @@ fn port() -> Port {
         netns: Some(text("guest")),
         mac: Some(text("02:00:00:00:00:01")),
         reason: Some(text("no carrier")),
+        held: Some(true),
         speed_mbps: Some(10_000),
         vlans: PortVlans {
             pvid: Some(5),
@@ -116,6 +117,10 @@ fn state() -> State {
     let bridge = Bridge {
         uplink: Some(text("eth0")),
         ports: vec![text("vm1")],
+        attached_vlans: vec![VlanOwners {
+            owners: vec![text("n/c/net1")],
+            ..VlanOwners::default()
+        }],
         ..Bridge::default()
     };
     State {

@@ -135,6 +135,9 @@ pub struct Port {
     pub vlans: PortVlans,
     /// How it treats frames.
     pub flags: PortFlags,
+    /// Whether it is held until its guest speaks; none: it never is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held: Option<bool>,
     /// Learned addresses behind it.
     pub fdb_entries: u32,
     /// IP addresses that the daemon set (host ports).
@@ -173,6 +176,20 @@ pub struct Bridge {
     pub protected: bool,
     /// Names of its ports and host ports.
     pub ports: Vec<String>,
+    /// VLANs that its uplink carries because attachments need them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attached_vlans: Vec<VlanOwners>,
+}
+
+/// VLANs and who needs them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VlanOwners {
+    /// The first VLAN.
+    pub first: u16,
+    /// The last, both included.
+    pub last: u16,
+    /// Attachments, as `NETWORK/CONTAINER/IFNAME`.
+    pub owners: Vec<String>,
 }
 
 /// Bridges and ports as they are now.

@@ -82,8 +82,18 @@ fn the_uplink_carries_the_union_and_never_more() {
         "not the default VLAN, not the VLAN of an operator's port, not another bridge's"
     );
     let owners = all.vlan_owners(&merged, "br0");
-    assert_eq!(owners[&200], ["net/a/eth0", "net/b/eth0"]);
-    assert_eq!(owners[&100], ["net/c/eth0"]);
+    let rows: Vec<String> = owners
+        .iter()
+        .map(|row| format!("{}-{} {}", row.first, row.last, row.owners.join(" ")))
+        .collect();
+    assert_eq!(
+        rows,
+        [
+            "100-100 net/c/eth0",
+            "200-200 net/a/eth0 net/b/eth0",
+            "300-302 net/c/eth0"
+        ]
+    );
     assert!(all.remove(&record("a", json!({"bridge": "br0"})).attachment));
     assert_eq!(uplink(&all.merge(&operator)), "None  100,200,300-302");
     assert!(all.remove(&record("b", json!({"bridge": "br0"})).attachment));

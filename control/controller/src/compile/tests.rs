@@ -302,10 +302,12 @@ fn only_ports_that_take_part_are_in_the_snapshot() {
         "a" => Some(PortRun {
             epoch: 7,
             running: true,
+            memory: PortMemory::default(),
         }),
         "b" => Some(PortRun {
             epoch: 0,
             running: false,
+            memory: PortMemory::default(),
         }),
         _ => None,
     });
@@ -357,4 +359,81 @@ fn what_the_machine_forbids_is_said_of_the_port_alone() {
         .collect();
     assert_eq!(paths, ["port.lo", "port.up.device", "port.vm1"]);
     assert_eq!(compiled.ports.len(), 5);
+}
+
+/// G-02: own addresses are `mac` and `guard_macs`; of a `nic` port `mac` is the station's, not the device's.
+#[test]
+fn a_port_that_asks_for_its_own_addresses_has_them() {
+    let fields = json!({"mac_spoof_check": true, "mac": "52:54:00:00:00:01", "guard_macs": ["52:54:00:00:00:02"]});
+    let own = |view: &PortView| -> Vec<String> {
+        let protection = view.protection.as_deref().expect("a protection");
+        assert!(protection.spoof_check);
+        protection.macs.iter().map(ToString::to_string).collect()
+    };
+    assert_eq!(
+        own(&port(fields.clone())),
+        ["52:54:00:00:00:01", "52:54:00:00:00:02"]
+    );
+    assert!(
+        port(json!({"mac": "52:54:00:00:00:01"}))
+            .protection
+            .is_none()
+    );
+    let mut nic = json!({"kind": "nic", "bridge": "br0"});
+    for (key, value) in fields.as_object().expect("fields") {
+        nic[key] = value.clone();
+    }
+    let all = compiled(json!({"bridge": {"br0": {}}, "port": {"eth1": nic}}));
+    assert_eq!(own(&all.ports["eth1"].view).len(), 2);
+    assert_eq!(all.ports["eth1"].spec.device.mac, None);
+}
+
+/// N-14: one flag is the whole guard.
+#[test]
+fn a_guard_is_one_flag() {
+    let view = port(json!({"guard": true, "guard_macs": ["52:54:00:00:00:01"]}));
+    let guard = view.protection.as_deref().expect("a protection");
+    assert!(guard.spoof_check && guard.claims.is_some());
+}
+
+/// rates come with the buckets that are kept of the port; the members of a bond have its.
+#[test]
+fn rates_fill_the_buckets_that_are_kept() {
+    let all = compiled(json!({
+        "bridge": {"br0": {"uplink": "up"}},
+        "bond": {"up": {"members": ["m0", "m1"]}},
+        "port": {
+            "up": {"kind": "bond", "egress_rate": "1G"},
+            "vm1": {"kind": "tap", "bridge": "br0", "ingress_rate": "100M", "ingress_burst": "1M", "egress_rate": 1000},
+        },
+    }));
+    let memories: BTreeMap<&str, PortMemory> = ["up", "m0", "m1", "vm1"]
+        .map(|name| (name, PortMemory::default()))
+        .into();
+    let snapshot = all.snapshot(Generation(1), &BTreeMap::new(), |name, _| {
+        Some(PortRun {
+            epoch: 0,
+            running: true,
+            memory: memories.get(name)?.clone(),
+        })
+    });
+    let view = |name: &str| snapshot.port(all.ports[name].index).expect("a port");
+    let egress = |name: &str| {
+        let rate = view(name).egress_rate.as_ref().expect("a rate");
+        (rate.limit.rate, rate.limit.burst)
+    };
+    assert_eq!(egress("vm1"), (1_000, 528_000));
+    assert_eq!(egress("up"), (1_000_000_000, 100_000_000));
+    let protection = view("vm1").protection.as_deref().expect("a protection");
+    let rate = protection.rate.as_ref().expect("a rate");
+    assert_eq!(
+        (rate.limit.rate, rate.limit.burst),
+        (100_000_000, 1_000_000)
+    );
+    assert!(Arc::ptr_eq(&rate.bucket, &memories["vm1"].ingress));
+    for member in ["m0", "m1"] {
+        let rate = view(member).egress_rate.as_ref().expect("the bond's");
+        assert!(Arc::ptr_eq(&rate.bucket, &memories["up"].egress));
+        assert!(view(member).protection.is_none());
+    }
 }

@@ -33,8 +33,22 @@ impl Controller {
     pub fn handle_worker_event(&mut self, event: WorkerEvent, now: Instant) {
         match event {
             WorkerEvent::QueueFailed { port, errno } => self.queue_failed(port, errno, now),
+            WorkerEvent::StationSpoke { port } => self.station_spoke(port, now),
         }
         self.advance(now);
+    }
+
+    /// The port is open already; unless its device was opened anew since, and it is held again.
+    fn station_spoke(&mut self, index: PortIndex, now: Instant) {
+        let open = self.actual.by_index(index);
+        let Some((name, _)) = open.filter(|(_, port)| port.memory.gate.is_open()) else {
+            return;
+        };
+        let (object, message) = (
+            path(&["port", name]),
+            format!("{name} is open: its guest spoke"),
+        );
+        self.note(now, "port-open", &object, Severity::Info, message);
     }
 
     fn queue_failed(&mut self, index: PortIndex, errno: i32, now: Instant) {

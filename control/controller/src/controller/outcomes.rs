@@ -13,6 +13,7 @@ use vswitch_api::ApiError;
 use vswitch_api::text::path;
 use vswitch_api::types::Severity;
 use vswitch_base::{Duration, Instant, PortIndex, Timer, VidSet};
+use vswitch_core::protect::PortMemory;
 
 /// First and longest wait before a port that could not be opened is tried again.
 const BACKOFF_MIN: Duration = Duration::from_secs(1);
@@ -112,6 +113,7 @@ impl Controller {
                     attached: false,
                     failed: None,
                     counted,
+                    memory: PortMemory::default(),
                 };
                 self.actual.ports.insert(name, port);
             }

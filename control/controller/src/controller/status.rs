@@ -108,6 +108,7 @@ impl Controller {
                 .into_iter()
                 .map(str::to_owned)
                 .collect(),
+            attached_vlans: self.attachments.vlan_owners(&self.config, name),
         }
     }
 
@@ -164,6 +165,10 @@ impl Controller {
                 group_fwd_mask: wanted.view.group_fwd_mask,
                 mac_limit: config.mac_limit,
             },
+            held: wanted
+                .kept
+                .hold
+                .then(|| !open.is_some_and(|port| port.memory.gate.is_open())),
             fdb_entries: entries,
             addresses: wanted
                 .spec

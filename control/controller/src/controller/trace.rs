@@ -125,6 +125,7 @@ impl Controller {
                             ("this kind of traffic is not flooded there", "flood-off")
                         }
                         Skipped::Oversize => ("larger than the port's MTU", "tx-oversize"),
+                        Skipped::Policed => ("no room now at the port's rate", "policed-out"),
                     };
                     add("skip", Some(name(*port)), text.to_owned(), Some(reason));
                 }
@@ -230,6 +231,14 @@ impl Controller {
             DropReason::ReservedAddress => "group_fwd_mask",
             DropReason::FrameTypeRefused => "accept_frames",
             DropReason::MacLimit => "mac_limit",
+            DropReason::Held => "hold_until_guest",
+            DropReason::MacSpoof => "guard_macs",
+            DropReason::ArpSpoof
+            | DropReason::NdSpoof
+            | DropReason::IpSpoof
+            | DropReason::DhcpServer
+            | DropReason::RaGuard => "guard",
+            DropReason::PolicedIn => "ingress_rate",
             DropReason::SamePort => "hairpin",
             DropReason::Isolated => "isolated",
             DropReason::PortLearning => "state",

@@ -10,6 +10,7 @@ use crate::registry::Registry;
 use crate::testing::{config, text};
 use serde_json::{Value, json};
 use vswitch_base::VidSet;
+use vswitch_core::protect::PortMemory;
 
 fn compiled(registry: &mut Registry, value: Value) -> Compiled {
     compile(&config(value), registry, &Facts::default()).expect("a configuration that compiles")
@@ -25,6 +26,7 @@ fn all_open(compiled: &Compiled) -> Actual {
             attached: true,
             failed: None,
             counted: VidSet::EMPTY,
+            memory: PortMemory::default(),
         };
         (name.clone(), port)
     });

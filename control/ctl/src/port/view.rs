@@ -167,6 +167,7 @@ fn facts(port: &Port, now: &str) -> Facts {
         ),
     );
     let unusual = [
+        (port.held == Some(true), "held until its guest speaks"),
         (flags.hairpin, "hairpin"),
         (flags.isolated, "isolated"),
         (!flags.learning, "no learning"),

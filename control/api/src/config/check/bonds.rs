@@ -188,6 +188,8 @@ pub(super) fn member_port(name: &str, bond: &str, port: &PortConfig, found: &mut
         ("bpdu", port.bpdu != standard.bpdu),
         ("mac_limit", port.mac_limit.is_some()),
         ("mtu", port.mtu.is_some()),
+        ("ingress_rate", port.ingress_rate.is_some()),
+        ("egress_rate", port.egress_rate.is_some()),
     ];
     for (key, _) in said.iter().filter(|(_, said)| *said) {
         found.add(

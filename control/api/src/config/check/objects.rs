@@ -240,6 +240,7 @@ pub(super) fn port(config: &Config, name: &str, port: &PortConfig, found: &mut F
         return;
     }
     let at = |key| ["port", name, key];
+    super::protection::protection(config, name, port, found);
     if let Some(bond) = config.bond_of(name) {
         super::bonds::member_port(name, bond, port, found);
         return port_kind(name, port, found);
@@ -289,7 +290,10 @@ fn port_kind(name: &str, port: &PortConfig, found: &mut Found) {
         ("persistent", port.persistent),
         ("owner", port.owner.is_some()),
         ("group", port.group.is_some()),
-        ("mac", port.mac.is_some()),
+        (
+            "mac",
+            port.mac.is_some() && !super::protection::names_station(port),
+        ),
     ];
     let both = [("netns", port.netns.is_some())];
     if port.kind == PortKind::Bond && port.queues != 1 {

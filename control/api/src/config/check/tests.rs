@@ -423,8 +423,17 @@ fn fields_of_another_kind_are_refused() {
         ],
     );
     says(
-        &errors(|c| c.port.get_mut("eth0").expect("eth0").netns = Some("x".into())),
-        &["port.eth0.netns", "kind = \"tap\""],
+        &vm1(|port| (port.kind, port.netns) = (PortKind::Mem, Some("x".into()))),
+        &["port.vm1.netns", "kind = \"tap\""],
+    );
+    // The device of a nic, or a TAP, may be elsewhere, a TAP there under another name; not here.
+    let elsewhere = |port: &mut PortConfig| {
+        (port.netns, port.device) = (Some("x".into()), Some("net1".into()));
+    };
+    assert_eq!(vm1(elsewhere), "");
+    says(
+        &vm1(|port| port.device = Some("net1".into())),
+        &["port.vm1.device", "kind = \"nic\""],
     );
     says(
         &vm1(|port| port.queues = 0),

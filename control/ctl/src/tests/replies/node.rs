@@ -81,6 +81,14 @@ pub(super) fn state() -> State {
         uplink: uplink.map(str::to_owned),
         protected: filtering,
         ports: ports.iter().map(|name| (*name).to_owned()).collect(),
+        attached_vlans: filtering
+            .then(|| VlanOwners {
+                first: 100,
+                last: 100,
+                owners: vec!["vlan100/3f2a/net1".into()],
+            })
+            .into_iter()
+            .collect(),
     };
     State {
         generation: 42,
