@@ -1,7 +1,7 @@
 //! Pods on the switch: every mode, every verb, addresses, gateways, a daemon that is away.
 
 use super::{Node, host_local, network};
-use crate::lab::{eventually, run, sh};
+use crate::lab::{eventually, run};
 use serde_json::{Value, json};
 
 /// X-01, X-05, X-16, S-09: two pods reach each other, in every mode that a container can use; CHECK finds
@@ -373,59 +373,6 @@ fn a_pod_that_lies_is_not_heard() {
     }
     node.done("DEL", "b", "eth0", &honest);
     assert_eq!(node.traces(), [] as [String; 0]);
-}
-
-/// IPAM by DHCP: the reference plugin's daemon asks by the pod's interface, dnsmasq answers beyond the switch.
-#[test]
-fn a_pod_gets_its_address_by_dhcp() {
-    let config = "[bridge.br0]\nuplink = \"ul0\"\n[port.ul0]\nkind = \"nic\"\n\
-                  [host.br0]\nbridge = \"br0\"\naddresses = [\"10.9.5.1/24\"]\n";
-    let node = Node::with(&["a"], config);
-    if !sh("which dnsmasq").status.success() {
-        eprintln!("SKIPPED: no dnsmasq: apt-get install dnsmasq-base (scripts/ci.sh packages)");
-        return;
-    }
-    let socket = node.lab.file("dhcp.sock");
-    let mut helpers = Vec::new();
-    let mut start = |line: String| {
-        let child = std::process::Command::new("sh")
-            .args([
-                "-c",
-                &format!("exec ip netns exec {} {line}", node.lab.ns("sw")),
-            ])
-            .stdout(std::process::Stdio::null())
-            .stderr(std::process::Stdio::null())
-            .spawn();
-        helpers.push(child.expect("a helper"));
-    };
-    start(format!(
-        "dnsmasq -k --port=0 --conf-file= --user=root --bind-interfaces --interface=br0 \
-         --dhcp-range=10.9.5.50,10.9.5.60,1h --dhcp-leasefile={0}/leases --pid-file={0}/dnsmasq",
-        node.lab.file("sw").display()
-    ));
-    start(format!(
-        "/usr/lib/cni/dhcp daemon -socketpath {}",
-        socket.display()
-    ));
-    eventually("the DHCP daemon listens", || socket.exists());
-    for mode in ["veth", "tap"] {
-        let config = network(json!({
-            "mode": mode, "ipam": {"type": "dhcp", "daemonSocketPath": socket},
-        }));
-        let result = node.done("ADD", "a", "eth0", &config);
-        let address = result["ips"][0]["address"].as_str().expect("an address");
-        assert!(
-            address.starts_with("10.9.5.5") || address == "10.9.5.60/24",
-            "{mode}: {result}"
-        );
-        node.lab.wait_ping("a", "10.9.5.1");
-        node.done("DEL", "a", "eth0", &config);
-        assert_eq!(node.traces(), [] as [String; 0]);
-    }
-    for mut helper in helpers {
-        let _killed = helper.kill();
-        let _reaped = helper.wait();
-    }
 }
 
 /// Q-05, Q-08: the bandwidth that a runtime asks for is policed at the port, towards the pod and from it.
