@@ -10,8 +10,8 @@ pub(crate) const STEPS: [(&str, &str); 12] = [
         "ADD has written down what it is about to make",
     ),
     ("add-device", "the pod's interface exists, nobody has it"),
-    ("add-attached", "the daemon has the port"),
     ("add-up", "the interface is up"),
+    ("add-attached", "the daemon has the port"),
     ("add-ipam", "addresses are reserved"),
     (
         "add-addressed",

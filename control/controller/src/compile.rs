@@ -422,7 +422,9 @@ fn port_spec(name: &str, port: &PortConfig, bridge: &BridgeConfig, facts: &Facts
         device,
         found: None,
         handed: None,
-        made_for_us: port.attached == Some(AttachMode::Veth),
+        // The plugin calls what it makes as the port is called; what somebody made by hand is his.
+        made_for_us: port.attached == Some(AttachMode::Veth)
+            && port.device.as_deref() == Some(name),
     }
 }
 

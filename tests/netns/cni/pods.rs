@@ -17,6 +17,16 @@ fn pods_reach_each_other_in_every_mode() {
         for pod in ["a", "b"] {
             results.push(node.done("ADD", pod, "eth0", &config));
         }
+        // it forwards when ADD is answered.
+        let state = node.switch.call("io.vswitch.Port.List", json!({}));
+        for one in state["attachments"].as_array().expect("attachments") {
+            assert_eq!(one["state"], "up", "{mode}: {state}");
+        }
+        assert!(
+            !node.switch.log().contains("lower-down"),
+            "{mode}: {}",
+            node.switch.log()
+        );
         let first = &results[0];
         let interfaces = first["interfaces"].as_array().expect("interfaces");
         assert_eq!(

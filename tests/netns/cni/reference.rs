@@ -6,7 +6,7 @@
 //! many interfaces and addresses, which addresses), and what is in the pod afterwards.
 
 use super::{Node, REFERENCE};
-use crate::lab::run;
+use crate::lab::{eventually, run};
 use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::process::Output;
@@ -446,6 +446,105 @@ fn ours_refuses_what_the_reference_plugin_refuses() {
             let error: Value = serde_json::from_slice(&output.stdout).unwrap_or(Value::Null);
             assert!(error["code"].is_u64(), "{program:?} {bytes:?}: {error}");
         }
+    }
+    assert_eq!(pair.node.traces(), [] as [String; 0]);
+}
+
+/// Leases of one DHCP server by both plugins, each through its own bridge.
+#[test]
+fn both_get_their_addresses_by_dhcp() {
+    let pair = Pair::new();
+    let sw = pair.node.lab.ns("sw");
+    run(&format!("ip -n {sw} addr add 10.9.8.1/24 dev br0"));
+    run(&format!(
+        "ip -n {sw} link add kbr0 type bridge && ip -n {sw} addr add 10.9.7.1/24 dev kbr0 && \
+         ip -n {sw} link set kbr0 up"
+    ));
+    let socket = pair.node.lab.file("dhcp.sock");
+    let lines = [
+        format!(
+            "dnsmasq -k --port=0 --no-ping --conf-file=/dev/null --user=root --bind-interfaces --interface=br0 \
+             --interface=kbr0 --dhcp-range=10.9.8.50,10.9.8.60,1h --dhcp-range=10.9.7.50,10.9.7.60,1h \
+             --dhcp-leasefile={0}/leases --pid-file={0}/dnsmasq",
+            pair.node.lab.file("sw").display()
+        ),
+        format!(
+            "{REFERENCE}/dhcp daemon -timeout 30s -socketpath {}",
+            socket.display()
+        ),
+    ];
+    // They end with the namespace of the lab.
+    let _helpers = lines.map(|line| {
+        let mut words = vec!["netns", "exec", sw.as_str()];
+        words.extend(line.split_whitespace());
+        let quiet = std::process::Stdio::null;
+        let child = std::process::Command::new("ip")
+            .args(words)
+            .stdout(quiet())
+            .stderr(quiet())
+            .spawn();
+        child.expect("dnsmasq and the DHCP plugin's daemon")
+    });
+    eventually("the DHCP plugin's daemon listens", || socket.exists());
+    let config = json!({
+        "cniVersion": "1.0.0", "name": "net", "type": "x", "mode": "veth",
+        "ipam": {"type": "dhcp", "daemonSocketPath": socket},
+    });
+    let (ours, theirs) = pair.call("ADD", &config, &[]);
+    for (made, network) in [(&ours, "10.9.8.5"), (&theirs, "10.9.7.5")] {
+        let address = made.value["ips"][0]["address"].as_str().unwrap_or_default();
+        assert!(address.starts_with(network), "{:?}", made.output);
+    }
+    // Apart from the two networks the results are of one shape.
+    let bare = |made: &Made| {
+        let mut shape = shape(&made.value);
+        shape["addresses"] = Value::Null;
+        shape["routes"] = json!(shape["routes"].is_array());
+        shape
+    };
+    assert_eq!(
+        bare(&ours),
+        bare(&theirs),
+        "{} {}",
+        ours.value,
+        theirs.value
+    );
+    let (ours, theirs) = pair.call("DEL", &config, &[]);
+    assert!(ours.output.status.success() && theirs.output.status.success());
+    assert_eq!(pair.node.traces(), [] as [String; 0]);
+}
+
+/// What only ours understands: network definitions as people write them, and verbs of CNI 1.1.0.
+#[test]
+fn ours_takes_more_where_the_specification_has_more() {
+    let pair = Pair::new();
+    let example = "# Example 1\n{ \"cniVersion\": \"0.3.1\", \"name\": \"vlan100\", \"type\": \"bridge\", \
+                   \"bridge\": \"br0\", \"promiscMode\": true, \"vlan\": 100, }\n";
+    for (program, taken) in [(Node::binary(), true), (pair.reference.clone(), false)] {
+        let output = pair
+            .node
+            .call_of(&program, "ADD", "ours", "eth0", example.as_bytes(), &[]);
+        assert_eq!(output.status.success(), taken, "{program:?}: {output:?}");
+    }
+    let output = pair.node.call_of(
+        &Node::binary(),
+        "DEL",
+        "ours",
+        "eth0",
+        example.as_bytes(),
+        &[],
+    );
+    assert!(output.status.success(), "{output:?}");
+    let newest = json!({
+        "cniVersion": "1.1.0", "name": "net", "type": "x", "cni.dev/valid-attachments": [],
+    });
+    for verb in ["STATUS", "GC"] {
+        let (ours, theirs) = pair.call(verb, &newest, &[]);
+        assert!(ours.output.status.success(), "{verb}: {:?}", ours.output);
+        assert!(
+            !theirs.output.status.success(),
+            "{verb}: the reference plugin of Debian 12 has it now"
+        );
     }
     assert_eq!(pair.node.traces(), [] as [String; 0]);
 }

@@ -1,7 +1,7 @@
 //! ADD: the pod gets its interface, or nothing is left.
 //!
 //! ```text
-//! ready? ─ namespace ─ record ─ device ─ attach ─ up ─ addresses ─ bindings ─ announce ─ result
+//! ready? ─ namespace ─ record ─ device ─ up ─ attach ─ addresses ─ bindings ─ announce ─ result
 //!                        └────────── on failure: all of it undone by DEL, then the error ──────────┘
 //! ```
 
@@ -126,6 +126,9 @@ fn finish(
     reserved: &mut bool,
 ) -> Result<Value, CniError> {
     let mac = call.mac();
+    // Before it is attached: a port that has carrier when it is opened forwards when ADD is answered.
+    let ifindex = pod::switch_on(call, netns)?;
+    passed("add-up");
     let descriptors: Vec<BorrowedFd<'_>> = made.descriptors.iter().map(AsFd::as_fd).collect();
     let default_pvid = ready.default_pvid.unwrap_or(0);
     let mut attach = Attach {
@@ -145,8 +148,6 @@ fn finish(
         crate::say(&format!("{}: {warning}", call.attachment()));
     }
     passed("add-attached");
-    let ifindex = pod::switch_on(call, netns)?;
-    passed("add-up");
     let given = ipam::run(call, "ADD")?;
     *reserved = given.is_some();
     let mut result = match given {

@@ -370,6 +370,25 @@ impl Controller {
         Ok(())
     }
 
+    /// The refusal of an edit of a port that is there, but is nobody's to edit.
+    pub(super) fn owned(&self, error: ApiError) -> ApiError {
+        let ApiError::NotFound { kind, name, .. } = &error else {
+            return error;
+        };
+        let Some(record) = self.attachments.owner_of(name).filter(|_| kind == "port") else {
+            return error;
+        };
+        let owner = record.attachment.to_string();
+        ApiError::InUse {
+            kind: kind.clone(),
+            name: name.clone(),
+            hint: Some(format!(
+                "its runtime made it, by its network's definition; by hand: vswctl detach {owner}"
+            )),
+            users: vec![format!("attachment {owner}")],
+        }
+    }
+
     /// What is attached now, or will be when the change under way is done: for the state file.
     pub(super) fn state_to_save(&self) -> AttachedState {
         let attachments = self.job.as_ref().map_or(&self.attachments, |job| {

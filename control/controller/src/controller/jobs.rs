@@ -7,7 +7,6 @@
 //!     └──stop──► Stop
 //! ```
 
-use super::requests::is_of_owners;
 use super::{Controller, Peer, PortStatus, RequestId};
 use crate::attachments::Attachments;
 use crate::compile::{Compiled, compile};
@@ -45,6 +44,14 @@ pub(super) struct Queued {
     pub(super) peer: Peer,
     /// It failed together with others, perhaps for their sake.
     pub(super) alone: bool,
+}
+
+/// Whether a request is about attachments, which change.
+pub(super) const fn is_of_owners(request: &Request) -> bool {
+    matches!(
+        request,
+        Request::Attach(_) | Request::Detach(_) | Request::CollectGarbage(_)
+    )
 }
 
 /// Who wants a change.

@@ -1,6 +1,6 @@
 //! What a client asks: reads are answered at once, changes become jobs.
 
-use super::jobs::{Caller, Queued, Wanted};
+use super::jobs::{Caller, Queued, Wanted, is_of_owners};
 use super::{Controller, Peer, QUEUE_MAX, RequestId};
 use crate::compile::{errors, forbidden};
 use crate::events::Note;
@@ -129,7 +129,8 @@ impl Controller {
 
     /// What a change would do, without doing it, and what its author may not have meant.
     fn try_out(&self, request: &Request) -> Result<(Vec<Change>, Vec<String>), ApiError> {
-        let config = edit(&self.operator, request)?.unwrap_or_else(|| self.operator.clone());
+        let config = edit(&self.operator, request).map_err(|error| self.owned(error))?;
+        let config = config.unwrap_or_else(|| self.operator.clone());
         self.attachments_allow(&config)?;
         let merged = self.attachments.merge(&config);
         let mut wrong = errors(&merged, &self.facts);
@@ -228,6 +229,7 @@ impl Controller {
                 false
             }
             Err(error) => {
+                let error = self.owned(error);
                 self.answer_change(Some(id), Err(error), now);
                 false
             }
@@ -292,14 +294,6 @@ fn stopping() -> ApiError {
         message: "the daemon is ending".to_owned(),
         retry_after_ms: 1000,
     }
-}
-
-/// Whether a request is about attachments, which change.
-pub(super) const fn is_of_owners(request: &Request) -> bool {
-    matches!(
-        request,
-        Request::Attach(_) | Request::Detach(_) | Request::CollectGarbage(_)
-    )
 }
 
 const fn is_change(request: &Request) -> bool {

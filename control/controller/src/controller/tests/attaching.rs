@@ -139,6 +139,38 @@ fn an_attachment_gets_a_port_that_is_not_the_operators() {
 }
 
 #[test]
+fn a_port_of_an_owner_is_not_the_operators_to_edit() {
+    let links = [nic("eth0", 5), nic(&port_name("a"), 11), nic("by-hand", 13)];
+    let mut rig = Rig::new(small(), &links);
+    attach(&mut rig, "a", json!({"bridge": "br0"})).expect("attached");
+    for (verb, more) in [
+        ("DelPort", json!({})),
+        ("SetPort", json!({"config": {"mtu": 1400}})),
+    ] {
+        let mut call = json!({"name": port_name("a")});
+        call.as_object_mut()
+            .expect("a call")
+            .extend(more.as_object().expect("more").clone());
+        let refused = rig
+            .call(&format!("io.vswitch.Switch.{verb}"), call)
+            .expect_err("not his");
+        assert!(
+            matches!(&refused, ApiError::InUse { hint: Some(hint), .. } if hint.contains("net/a/eth0")),
+            "{refused:?}"
+        );
+    }
+    // A device that somebody made by hand stays when its attachment goes.
+    let by_hand = json!({
+        "attachment": whose("h"), "mode": "veth", "device": "by-hand", "config": {"bridge": "br0"},
+    });
+    call(&mut rig, "Attach", by_hand).expect("attached");
+    rig.take_log();
+    call(&mut rig, "Detach", json!({"attachment": whose("h")})).expect("detached");
+    let log = rig.take_log();
+    assert!(!log.iter().any(|l| l.contains("delete")), "{log:?}");
+}
+
+#[test]
 fn a_port_that_cannot_be_opened_leaves_nothing() {
     let mut rig = rig();
     rig.fault = Box::new(|effect| match effect {
