@@ -296,6 +296,7 @@ impl Lab {
             ns: self.ns(name),
             folder: self.folder.join(name),
             child: None,
+            enters_namespaces: true,
         };
         fs::create_dir_all(&switch.folder).expect("a folder for the switch");
         fs::write(switch.folder.join("vswitch.toml"), config).expect("its configuration");
@@ -338,6 +339,8 @@ pub(crate) struct Switch {
     ns: String,
     folder: PathBuf,
     child: Option<Child>,
+    /// Whether it keeps CAP_SYS_ADMIN when it is started again.
+    pub(crate) enters_namespaces: bool,
 }
 
 impl Switch {
@@ -384,6 +387,14 @@ impl Switch {
         let log = fs::File::create(self.folder.join("log")).expect("a log");
         let child = Command::new("ip")
             .args(["netns", "exec", &self.ns])
+            .args(match self.enters_namespaces {
+                true => &["env"][..],
+                false => &[
+                    "setpriv",
+                    "--bounding-set=-sys_admin",
+                    "--inh-caps=-sys_admin",
+                ],
+            })
             .arg(Self::binary())
             .arg("--config")
             .arg(self.folder.join("vswitch.toml"))

@@ -246,10 +246,21 @@ fn pods_outlive_the_daemon() {
             node.switch.start();
             node.lab.wait_ping("a", "10.9.0.3");
         }
-        // What is not in the record of an earlier boot is not believed.
+        // After a boot of the machine nothing of an earlier one is believed.
+        node.switch.end("KILL");
         let state = node.lab.file("sw").join("state/attached.json");
         let text = std::fs::read_to_string(&state).expect("the state file");
-        assert!(text.contains("\"boot\""), "{text}");
+        let mut written: Value = serde_json::from_str(&text).expect("JSON");
+        assert_eq!(
+            written["attachments"].as_array().map(Vec::len),
+            Some(2),
+            "{written}"
+        );
+        written["boot"] = "another".into();
+        std::fs::write(&state, written.to_string()).expect("written");
+        node.switch.start();
+        let list = node.switch.call("io.vswitch.Port.List", json!({}));
+        assert_eq!(list["attachments"], json!([]), "{mode}");
         for pod in ["a", "b"] {
             node.done("DEL", pod, "eth0", &config);
         }
@@ -472,5 +483,56 @@ fn a_pod_is_held_until_its_guest_speaks() {
         node.done("DEL", "a", "eth0", &config);
     }
     node.done("DEL", "b", "eth0", &free);
+    assert_eq!(node.traces(), [] as [String; 0]);
+}
+
+/// The daemon needs no CAP_SYS_ADMIN: the plugin enters namespaces. `auto` is then what comes back by itself.
+#[test]
+fn a_daemon_that_may_not_enter_namespaces_serves_every_mode() {
+    let mut node = Node::new(&["a", "b", "vm"]);
+    node.switch.end("TERM");
+    node.switch.enters_namespaces = false;
+    node.switch.start();
+    let ready = node
+        .switch
+        .call("io.vswitch.Port.Ready", json!({"bridge": "br0"}));
+    assert_eq!(ready["modes"], json!(["veth"]));
+    for (pod, mode) in [("a", "auto"), ("b", "tap"), ("vm", "tap-guest")] {
+        let config = network(json!({
+            "mode": mode, "owner": 0, "group": 0, "ipam": host_local(&node),
+        }));
+        node.done("ADD", pod, "eth0", &config);
+    }
+    let list = node.switch.call("io.vswitch.Port.List", json!({}));
+    let all = list["attachments"].as_array().expect("a list");
+    assert!(all.iter().all(|one| one["state"] == "up"), "{list}");
+    node.lab.wait_ping("a", "10.9.0.3");
+    // The pair comes back by itself, the TAP waits for a daemon that finds it.
+    node.switch.end("KILL");
+    node.switch.start_with_problems();
+    let state = |container: &str| {
+        let list = node.switch.call("io.vswitch.Port.List", json!({}));
+        let all = list["attachments"].as_array().cloned().unwrap_or_default();
+        let one = all
+            .into_iter()
+            .find(|one| one["attachment"]["containerId"] == container);
+        one.map(|one| format!("{} {}", one["state"], one["reason"]))
+            .unwrap_or_default()
+    };
+    eventually("the pair is back", || state("id-a").starts_with("\"up\""));
+    assert!(
+        state("id-b").contains("permi") || state("id-b").contains("EPERM"),
+        "{}",
+        state("id-b")
+    );
+    for pod in ["a", "b", "vm"] {
+        node.done(
+            "DEL",
+            pod,
+            "eth0",
+            &network(json!({"ipam": host_local(&node)})),
+        );
+        assert_eq!(node.interfaces(pod), [] as [String; 0], "{pod}");
+    }
     assert_eq!(node.traces(), [] as [String; 0]);
 }
