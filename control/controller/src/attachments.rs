@@ -9,7 +9,7 @@
 //! Pure.
 
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use vswitch_api::ApiError;
 use vswitch_api::config::{Config, Mac, PortConfig, PortKind, VlanRange, VlanSet, tree};
 use vswitch_api::request::Attach;
@@ -239,10 +239,13 @@ impl Attachments {
                 continue;
             };
             let before = table.clone();
-            for vid in vlans.ranges().iter().flat_map(|r| r.first..=r.last) {
-                if !table.contains(vid) {
-                    table.tagged.insert(VlanRange::single(vid));
-                }
+            // What leaves untagged there stays so.
+            let mut lacking = vlans;
+            for range in table.untagged.ranges() {
+                lacking.remove(*range);
+            }
+            for range in lacking.ranges() {
+                table.tagged.insert(*range);
             }
             if table != before {
                 config.set_membership(&uplink, &table);
@@ -250,32 +253,45 @@ impl Attachments {
         }
     }
 
-    /// VLANs that the attachments on a bridge need, ascending, with who needs them; without the bridge's
-    /// `default_pvid`, which nobody's coming and going changes.
+    /// VLANs that the attachments on a bridge need of its uplink, ascending, with who needs them; without the
+    /// bridge's `default_pvid`, which nobody's coming and going changes.
     #[must_use]
     pub fn vlan_owners(&self, merged: &Config, bridge: &str) -> Vec<VlanOwners> {
-        let default = merged.bridge.get(bridge).map_or(0, |b| b.default_pvid);
-        let mut owners: BTreeMap<u16, Vec<String>> = BTreeMap::new();
-        for record in self.iter().filter(|record| record.bridge() == bridge) {
+        let Some(config) = merged.bridge.get(bridge).filter(|b| b.uplink.is_some()) else {
+            return Vec::new();
+        };
+        let default = config.default_pvid;
+        let needs = |record: &Record| {
             let table = merged.membership_of(&record.attachment.port_name());
-            let table = table.unwrap_or_default();
-            for set in [&table.untagged, &table.tagged] {
-                for vid in set.ranges().iter().flat_map(|r| r.first..=r.last) {
-                    let owner = record.attachment.to_string();
-                    owners.entry(vid).or_default().push(owner);
+            let mut vlans = VlanSet::new();
+            for set in table
+                .iter()
+                .flat_map(|table| [&table.untagged, &table.tagged])
+            {
+                for range in set.ranges() {
+                    vlans.insert(*range);
                 }
             }
-        }
-        owners.remove(&default);
+            if default != 0 {
+                vlans.remove(VlanRange::single(default));
+            }
+            (record.attachment.to_string(), vlans)
+        };
+        let on = self.iter().filter(|record| record.bridge() == bridge);
+        let all: Vec<(String, VlanSet)> = on.map(needs).collect();
+        // Between two of these numbers nobody's need changes, so a trunk of everything is one row.
+        let ranges = all.iter().flat_map(|(_, vlans)| vlans.ranges());
+        let cuts: BTreeSet<u16> = ranges.flat_map(|r| [r.first, r.last + 1]).collect();
         let mut rows: Vec<VlanOwners> = Vec::new();
-        for (vid, owners) in owners {
-            match rows.last_mut() {
-                Some(row) if row.last + 1 == vid && row.owners == owners => row.last = vid,
-                _ => rows.push(VlanOwners {
-                    first: vid,
-                    last: vid,
+        for (first, end) in cuts.iter().zip(cuts.iter().skip(1)) {
+            let needing = all.iter().filter(|(_, vlans)| vlans.contains(*first));
+            let owners: Vec<String> = needing.map(|(owner, _)| owner.clone()).collect();
+            if !owners.is_empty() {
+                rows.push(VlanOwners {
+                    first: *first,
+                    last: end - 1,
                     owners,
-                }),
+                });
             }
         }
         rows
