@@ -138,7 +138,7 @@ fn answer(program: &str, input: &[u8]) -> Result<Option<Value>, CniError> {
     let told = said.clone().unwrap_or_else(|| spec::VERSIONS[0].to_owned());
     let in_version = |error: CniError| error.in_version(&told);
     if verb == Verb::Version {
-        // Nothing else of the configuration counts: runtimes send placeholders.
+        // Nothing else of the configuration counts: what runtimes send with it need not be a network.
         return Ok(Some(
             json!({ "cniVersion": told, "supportedVersions": spec::VERSIONS }),
         ));

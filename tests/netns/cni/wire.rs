@@ -6,12 +6,8 @@ use serde_json::json;
 use std::path::PathBuf;
 
 /// As printed in the seed document.
-const EXAMPLE_1: &str = "# Example 1\n{\n    \"cniVersion\": \"0.3.1\",\n    \"name\": \"vlan100\",\n    \
-                         \"type\": \"bridge\",\n    \"bridge\": \"mgmt-br\",\n    \"promiscMode\": true,\n    \
-                         \"vlan\": 100,\n}\n";
-const EXAMPLE_2: &str = "# Example 2\n{\n    \"cniVersion\": \"0.3.1\",\n    \"name\": \"untagged-network\",\n    \
-                         \"type\": \"bridge\",\n    \"bridge\": \"oob-br\",\n    \"promiscMode\": true,\n    \
-                         \"ipam\": {}\n}\n";
+const EXAMPLE_1: &str = include_str!("../../data/seed/example-1.json");
+const EXAMPLE_2: &str = include_str!("../../data/seed/example-2.json");
 
 /// The plugin under the name `bridge`, the reference plugin beside it.
 fn stand_in(node: &Node) -> PathBuf {

@@ -39,6 +39,8 @@ pub(crate) enum Job {
     Load(Option<PathBuf>),
     /// Handles that the workers gave back: dropping them unmaps rings and closes sockets.
     Drop(Vec<Retired>),
+    /// Descriptors that were handed over and are not needed any more.
+    Close(Vec<OwnedFd>),
     /// End after what came before; devices that are still ours are given back.
     End,
 }
@@ -105,6 +107,10 @@ impl Effects {
                         Job::Load(path) => Answer::Files(files::load_again(path.as_deref())),
                         Job::Drop(retired) => {
                             keeper.retire(retired);
+                            continue;
+                        }
+                        Job::Close(descriptors) => {
+                            drop(descriptors);
                             continue;
                         }
                         Job::End => break,

@@ -8,10 +8,10 @@ use serde::{Deserialize, Serialize};
 use std::io;
 use std::net::IpAddr;
 
-const RTM_NEWADDR: u16 = 20;
+pub(crate) const RTM_NEWADDR: u16 = 20;
 const RTM_DELADDR: u16 = 21;
-const RTM_GETADDR: u16 = 22;
-const RTM_NEWROUTE: u16 = 24;
+pub(crate) const RTM_GETADDR: u16 = 22;
+pub(crate) const RTM_NEWROUTE: u16 = 24;
 const RTM_DELROUTE: u16 = 25;
 
 /// An address is usable at once, without the kernel's search for a second owner. Our bridge needs

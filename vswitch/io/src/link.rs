@@ -144,7 +144,7 @@ fn mac(value: &[u8]) -> Option<MacAddr> {
 }
 
 /// The fixed part of a link message about `ifindex` with the bits of `change` set to those of `flags`.
-pub(crate) fn ifinfo(ifindex: u32, flags: u32, change: u32) -> [u8; IFINFO_LEN] {
+fn ifinfo(ifindex: u32, flags: u32, change: u32) -> [u8; IFINFO_LEN] {
     let mut bytes = [0; IFINFO_LEN];
     bytes[4..8].copy_from_slice(&ifindex.to_ne_bytes());
     bytes[8..12].copy_from_slice(&flags.to_ne_bytes());
@@ -278,6 +278,29 @@ fn set(ifindex: u32, flags: u32, change: u32, build: impl FnOnce(&mut Request)) 
 /// # Errors
 /// `EEXIST` when a name is taken, `EOPNOTSUPP` without the veth driver.
 pub fn add_veth(name: &str, peer_name: &str, peer_netns: Option<&crate::NetNs>) -> io::Result<()> {
+    new_veth(
+        name,
+        |_| {},
+        peer_name,
+        |peer| {
+            if let Some(netns) = peer_netns {
+                let fd = netns.as_fd().as_raw_fd();
+                peer.attribute(libc::IFLA_NET_NS_FD, &fd.to_ne_bytes());
+            }
+        },
+    )
+}
+
+/// Creates a veth pair by one request, each end with the attributes that its function adds.
+///
+/// # Errors
+/// As [`add_veth`], and what the attributes lead to.
+pub(crate) fn new_veth(
+    name: &str,
+    here: impl FnOnce(&mut Request),
+    peer_name: &str,
+    there: impl FnOnce(&mut Request),
+) -> io::Result<()> {
     /// The peer's link message inside the veth's own.
     const VETH_INFO_PEER: u16 = 1;
     crate::sys::ifreq::name_bytes(name)?;
@@ -287,16 +310,14 @@ pub fn add_veth(name: &str, peer_name: &str, peer_netns: Option<&crate::NetNs>) 
         request
             .fixed(&ifinfo(0, 0, 0))
             .string(libc::IFLA_IFNAME, name);
+        here(request);
         request.nested(libc::IFLA_LINKINFO, |info| {
             info.string(libc::IFLA_INFO_KIND, "veth")
                 .nested(libc::IFLA_INFO_DATA, |data| {
                     data.nested(VETH_INFO_PEER, |peer| {
                         peer.fixed(&ifinfo(0, 0, 0))
                             .string(libc::IFLA_IFNAME, peer_name);
-                        if let Some(netns) = peer_netns {
-                            let fd = netns.as_fd().as_raw_fd();
-                            peer.attribute(libc::IFLA_NET_NS_FD, &fd.to_ne_bytes());
-                        }
+                        there(peer);
                     });
                 });
         });

@@ -4,19 +4,16 @@
 //! Every function speaks to the namespace of the calling thread ([`crate::NetNs::run`]) and waits for the
 //! kernel. Never called by the daemon: it needs no CAP_SYS_ADMIN because this is done by others.
 
-use crate::addr::{self, IpPrefix};
-use crate::link::{self, RTM_NEWLINK, ifinfo};
+use crate::addr::{self, IpPrefix, RTM_GETADDR, RTM_NEWADDR, RTM_NEWROUTE};
+use crate::link;
 use crate::netlink::{self, Request, Socket, flag};
-use crate::sys::{ifreq, packet, tun};
+use crate::sys::{packet, tun};
 use crate::sysctl;
 use std::io;
 use std::net::IpAddr;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use vswitch_base::MacAddr;
 
-const RTM_NEWROUTE: u16 = 24;
-const RTM_GETADDR: u16 = 22;
-const RTM_NEWADDR: u16 = 20;
 /// The table that routes without one go to (`RT_TABLE_MAIN`).
 const MAIN_TABLE: u32 = 254;
 /// `IFA_F_DADFAILED` and `IFA_F_TENTATIVE` of `struct ifaddrmsg`.
@@ -44,29 +41,17 @@ pub struct Pair<'a> {
 /// # Errors
 /// `EEXIST` when a name is taken on either side, `EINVAL` for an MTU that the driver does not take.
 pub fn add_pair(pair: &Pair<'_>, netns: &crate::NetNs) -> io::Result<()> {
-    const VETH_INFO_PEER: u16 = 1;
-    ifreq::name_bytes(pair.host)?;
-    ifreq::name_bytes(pair.name)?;
     let mtu = pair.mtu.to_ne_bytes();
     let fd = netns.as_fd().as_raw_fd().to_ne_bytes();
-    Socket::route()?.transact(RTM_NEWLINK, flag::CREATE | flag::EXCL, |request| {
+    let here = |request: &mut Request| {
         request
-            .fixed(&ifinfo(0, 0, 0))
-            .string(libc::IFLA_IFNAME, pair.host)
             .string(libc::IFLA_IFALIAS, alias_of(pair.alias))
             .attribute(libc::IFLA_MTU, &mtu);
-        request.nested(libc::IFLA_LINKINFO, |info| {
-            info.string(libc::IFLA_INFO_KIND, "veth")
-                .nested(libc::IFLA_INFO_DATA, |data| {
-                    data.nested(VETH_INFO_PEER, |peer| {
-                        peer.fixed(&ifinfo(0, 0, 0))
-                            .string(libc::IFLA_IFNAME, pair.name)
-                            .attribute(libc::IFLA_ADDRESS, &pair.mac.0)
-                            .attribute(libc::IFLA_MTU, &mtu)
-                            .attribute(libc::IFLA_NET_NS_FD, &fd);
-                    });
-                });
-        });
+    };
+    link::new_veth(pair.host, here, pair.name, |peer| {
+        peer.attribute(libc::IFLA_ADDRESS, &pair.mac.0)
+            .attribute(libc::IFLA_MTU, &mtu)
+            .attribute(libc::IFLA_NET_NS_FD, &fd);
     })
 }
 

@@ -4,12 +4,8 @@ use super::*;
 
 /// The two of the seed document, byte for byte as printed, indentation, comment line and trailing comma
 /// included.
-const EXAMPLE_1: &str = "   # Example 1\n   {\n       \"cniVersion\": \"0.3.1\",\n       \"name\": \"vlan100\",\n       \
-                         \"type\": \"bridge\",\n       \"bridge\": \"mgmt-br\",\n       \"promiscMode\": true,\n       \
-                         \"vlan\": 100,\n   }\n";
-const EXAMPLE_2: &str = "   # Example 2\n   {\n       \"cniVersion\": \"0.3.1\",\n       \"name\": \"untagged-network\",\n       \
-                         \"type\": \"bridge\",\n       \"bridge\": \"oob-br\",\n       \"promiscMode\": true,\n       \
-                         \"ipam\": {}\n   }\n";
+const EXAMPLE_1: &str = include_str!("../../../../tests/data/seed/example-1.json");
+const EXAMPLE_2: &str = include_str!("../../../../tests/data/seed/example-2.json");
 
 fn read(value: Value) -> Result<NetConf, CniError> {
     NetConf::read(value, &Args::default(), Vec::new())

@@ -70,8 +70,12 @@ pub(crate) fn run(call: &Call) -> Result<Value, CniError> {
         &mut reserved,
     );
     done.inspect_err(|_| {
-        // An address plugin whose ADD failed has given nothing.
+        // An address plugin whose ADD failed has given nothing, unless it died: asked in any case, believed only
+        // where it had given something.
         let ipam = reserved.then_some("DEL");
+        if !reserved {
+            let _perhaps_nothing_to_free = ipam::run(call, "DEL");
+        }
         if let Err(left) = del::undo(call, Some(&mut switch), ipam) {
             crate::say(&format!("not everything could be undone: {left}"));
         }

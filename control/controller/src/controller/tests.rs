@@ -7,6 +7,7 @@ mod bond_requests;
 mod bonds;
 mod changes;
 mod devices;
+mod holding;
 mod lacp;
 mod monitoring;
 mod random;

@@ -1,6 +1,7 @@
 //! Calls of clients and their answers: the daemon's own methods here, the others through the controller.
 
 use super::ControlThread;
+use crate::effects::Job;
 use crate::server::{CallId, Incoming};
 use std::time::Duration;
 use vswitch_api::request::{Capture, PutFrames};
@@ -21,7 +22,7 @@ impl ControlThread {
             let ports = self.captures.end(call);
             self.remove_taps(&ports);
             if let Some(id) = self.requests.remove(&call) {
-                self.handed.remove(&id);
+                self.let_go(id);
                 self.calls.remove(&id);
                 self.controller.handle_hangup(id);
             }
@@ -127,7 +128,7 @@ impl ControlThread {
             return;
         };
         if !reply.continues {
-            self.handed.remove(&id);
+            self.let_go(id);
             self.calls.remove(&id);
             self.requests.remove(&call);
         }
@@ -138,6 +139,13 @@ impl ControlThread {
         };
         if self.server.reply(call, &wire, self.poll.registry(), now) {
             self.controller.handle_backlog(id, true, now);
+        }
+    }
+
+    /// Descriptors of a call that is done. The last one of a TAP takes the kernel 16 ms: not on this thread.
+    fn let_go(&mut self, id: RequestId) {
+        if let Some(descriptors) = self.handed.remove(&id) {
+            self.effects.post(Job::Close(descriptors));
         }
     }
 
