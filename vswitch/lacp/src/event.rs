@@ -1,6 +1,7 @@
 //! What a bond tells of itself: events, the verdict on its carrier, the status of a member.
 
 use crate::churn::ChurnState;
+use crate::generator::Answers;
 use crate::info::{ParticipantInfo, PortState};
 use crate::mux::MuxState;
 use crate::periodic::PeriodicState;
@@ -142,6 +143,10 @@ pub struct MemberStatus {
     pub collecting: bool,
     /// Sends frames, by the mux or as the fallback.
     pub distributing: bool,
+    /// Whether the partner answers Markers.
+    pub answers: Answers,
+    /// A Marker has no answer yet.
+    pub asks: bool,
     /// When the mux entered its state.
     pub since: Instant,
     /// When a LACPDU of another system came last, since the member was added.
@@ -164,6 +169,8 @@ impl MemberStatus {
             aggregator: port.aggregator,
             collecting: fallback || port.mux.state().collects(),
             distributing: fallback || port.mux.state().distributes(),
+            answers: port.generator.answers(),
+            asks: port.generator.is_open(),
             since: port.since,
             heard: port.heard,
             counters: port.counters,

@@ -6,14 +6,13 @@
 //! | [`pdu`] | [`SlowProtocol`], [`Lacpdu`], [`MarkerPdu`]: parsed, validated, emitted |
 //! | [`variables`] | what the machines of one port share, with the standard's names and times |
 //! | [`receive`], [`periodic`], [`mux`], [`transmit`], [`churn`] | a machine each |
-//! | [`marker`] | the responder |
+//! | [`marker`], [`generator`] | the Marker responder, and our own questions; [`pace`] bounds both |
 //! | [`port`] | a member: one of each machine, run until none moves |
 //! | [`selection`] | aggregators, the one in use, standbys |
 //! | [`event`] | what a bond tells: [`Event`], [`Verdict`], [`MemberStatus`] |
 //! | [`system`] | [`Lacp`]: all members of a bond; begin here |
 //!
-//! **Not implemented**: sending Markers of our own, conversation-sensitive distribution, version 2
-//! PDUs.
+//! **Not implemented**: conversation-sensitive distribution, version 2 PDUs.
 //!
 //! No clock, no sockets, no unsafe: time is a parameter, and the same calls have the same results.
 //! Any one thread may use it. Bytes of a partner never panic.
@@ -24,9 +23,11 @@ extern crate alloc;
 
 pub mod churn;
 pub mod event;
+pub mod generator;
 pub mod info;
 pub mod marker;
 pub mod mux;
+pub mod pace;
 pub mod pdu;
 pub mod periodic;
 pub mod port;

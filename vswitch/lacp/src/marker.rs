@@ -6,19 +6,16 @@
 #[cfg(test)]
 mod tests;
 
+use crate::pace::{LIMIT, Pace};
 use crate::pdu::{MarkerKind, MarkerPdu};
 use alloc::collections::VecDeque;
-use vswitch_base::{Duration, Instant};
-
-/// Answers in one second.
-const LIMIT: u8 = 10;
+use vswitch_base::Instant;
 
 /// The responder of one port.
 #[derive(Clone, Debug, Default)]
 pub struct Marker {
     answers: VecDeque<MarkerPdu>,
-    second: Option<Instant>,
-    taken: u8,
+    pace: Pace,
 }
 
 impl Marker {
@@ -27,18 +24,10 @@ impl Marker {
         if pdu.kind() == MarkerKind::Response {
             return false;
         }
-        let fresh = self
-            .second
-            .is_none_or(|began| now - began >= Duration::from_secs(1));
-        if fresh {
-            self.second = Some(now);
-            self.taken = 0;
-        }
         // The queue is bounded too, for a caller that does not fetch.
-        if self.taken >= LIMIT || self.answers.len() >= usize::from(LIMIT) {
+        if self.answers.len() >= usize::from(LIMIT) || !self.pace.take(now) {
             return false;
         }
-        self.taken += 1;
         self.answers.push_back(pdu.response());
         true
     }

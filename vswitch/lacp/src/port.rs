@@ -1,10 +1,11 @@
 //! One member: one of each machine, run in a fixed order until none moves.
 //!
-//! The order is the standard's: receive, periodic, mux, churn. Selection stands outside, since it looks at
+//! The order is the standard's: receive, periodic, mux, churn; then the Marker generator. Selection stands outside, since it looks at
 //! all members; transmission is asked for by the caller. A run is bounded: the longest way through
 //! the states without new input is shorter than [`ROUNDS`].
 
 use crate::churn::Churn;
+use crate::generator::Generator;
 use crate::info::{Key, ParticipantInfo, PortId, PortState, SystemId};
 use crate::marker::Marker;
 use crate::mux::Mux;
@@ -57,6 +58,8 @@ pub struct Counters {
     pub illegal_rx: u64,
     /// LACPDUs that came from this very system.
     pub loopback_rx: u64,
+    /// Marker questions sent.
+    pub marker_tx: u64,
     /// Marker questions received.
     pub marker_rx: u64,
     /// Marker answers sent.
@@ -110,6 +113,7 @@ pub struct LacpPort {
     pub(crate) actor_churn: Churn,
     pub(crate) partner_churn: Churn,
     pub(crate) marker: Marker,
+    pub(crate) generator: Generator,
     pub(crate) counters: Counters,
     /// Number of the aggregator; `None` without one.
     pub(crate) aggregator: Option<u16>,
@@ -138,6 +142,7 @@ impl LacpPort {
             actor_churn: Churn::default(),
             partner_churn: Churn::default(),
             marker: Marker::default(),
+            generator: Generator::default(),
             counters: Counters::default(),
             aggregator: None,
             since: Instant::ZERO,
@@ -202,6 +207,8 @@ impl LacpPort {
             let sync = |info: &ParticipantInfo| info.state.contains(PortState::SYNCHRONIZATION);
             moved |= self.actor_churn.run(restart, sync(&vars.actor), now);
             moved |= self.partner_churn.run(restart, sync(&vars.partner), now);
+            let sends = self.mux.state().distributes();
+            moved |= self.generator.run(sends, &vars.partner, now);
             vars.begin = false;
             if !moved {
                 return round;
@@ -220,6 +227,7 @@ impl LacpPort {
             self.mux.deadline(),
             self.actor_churn.deadline(),
             self.partner_churn.deadline(),
+            self.generator.deadline(),
         ]
         .into_iter()
         .flatten()

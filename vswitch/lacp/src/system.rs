@@ -15,7 +15,7 @@ mod tests;
 
 use crate::event::{Event, Goodbye, MemberStatus, Side, Verdict};
 use crate::info::{ParticipantInfo, PortState, SystemId};
-use crate::pdu::{Lacpdu, MarkerKind, PDU_LEN, PduError, SlowProtocol};
+use crate::pdu::{Lacpdu, MarkerKind, MarkerPdu, PDU_LEN, PduError, SlowProtocol};
 use crate::port::{LacpPort, LinkState, MemberConfig};
 use crate::selection::{AdSelect, Policy, select};
 use crate::transmit::Transmit;
@@ -255,8 +255,13 @@ impl Lacp {
                     MarkerKind::Information => port.counters.marker_rx += 1,
                     MarkerKind::Response => port.counters.marker_response_rx += 1,
                 }
-                if port.vars.port_enabled {
-                    port.marker.handle(&pdu, now);
+                let own = (port.vars.actor.port.number, port.vars.actor.system.mac);
+                let ours = (pdu.requester_port(), pdu.requester_system()) == own;
+                match pdu.kind() {
+                    _ if !port.vars.port_enabled => {}
+                    MarkerKind::Information => _ = port.marker.handle(&pdu, now),
+                    MarkerKind::Response if ours => _ = port.generator.handle(pdu.transaction()),
+                    MarkerKind::Response => {}
                 }
             }
             Ok(SlowProtocol::Lacp(pdu)) => self.handle_lacpdu(member, pdu, now),
@@ -321,7 +326,8 @@ impl Lacp {
     pub fn poll_timeout(&self) -> Option<Instant> {
         let of_port = |port: &LacpPort| {
             let sends = port.transmit.deadline(&port.vars);
-            let answers = port.marker.pending().then_some(Instant::ZERO);
+            let markers = port.marker.pending() || port.generator.pending();
+            let answers = markers.then_some(Instant::ZERO);
             [port.deadline(), sends, answers]
                 .into_iter()
                 .flatten()
@@ -349,6 +355,10 @@ impl Lacp {
                 let bytes = if let Some(answer) = port.marker.poll() {
                     port.counters.marker_response_tx += 1;
                     answer.emit()
+                } else if let Some(transaction) = port.generator.poll() {
+                    port.counters.marker_tx += 1;
+                    let own = &port.vars.actor;
+                    MarkerPdu::new(own.port.number, own.system.mac, transaction).emit()
                 } else if port.transmit.run(&mut port.vars, now) {
                     port.counters.lacpdu_tx += 1;
                     port.pdu().emit()
@@ -360,6 +370,14 @@ impl Lacp {
             }
         }
         None
+    }
+
+    /// Asks the partner of a member whether all that was sent to it has arrived; [`MemberStatus::asks`] until
+    /// it has, or the answer is overdue. `false`: it does not answer such questions as far as is known, or is
+    /// asked too often. [`Self::poll_transmit`] has to follow.
+    pub fn ask(&mut self, member: PortIndex, now: Instant) -> bool {
+        let port = self.ports.get_mut(&member);
+        port.is_some_and(|port| port.generator.ask(now))
     }
 
     /// The next thing that happened.

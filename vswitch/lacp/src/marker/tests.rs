@@ -1,7 +1,7 @@
 //! Questions, answers and the cap.
 
 use super::*;
-use vswitch_base::MacAddr;
+use vswitch_base::{Duration, MacAddr};
 
 /// P-10
 #[test]

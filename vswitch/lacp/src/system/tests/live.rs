@@ -2,6 +2,7 @@
 
 extern crate std;
 
+use super::super::super::generator::Answers;
 use super::super::*;
 use super::pair::{LINK, Pair, at, member, system};
 use std::vec;
@@ -320,7 +321,7 @@ fn what_comes_and_goes_is_counted() {
     let mut pair = settled(configs(), 1);
     let before = pair.status(0)[0].counters;
     assert!(before.lacpdu_rx > 0 && before.lacpdu_tx > 0);
-    let question = crate::MarkerPdu::new(1, MacAddr([2; 6]), 5);
+    let question = MarkerPdu::new(1, MacAddr([2; 6]), 5);
     let (port, now) = (PortIndex(0), pair.now);
     let lacp = &mut pair.sides[0];
     lacp.handle_pdu(port, &question.emit(), now).unwrap();
@@ -337,12 +338,37 @@ fn what_comes_and_goes_is_counted() {
     let expected = crate::Counters {
         unknown_rx: 1,
         illegal_rx: 1,
-        marker_rx: 1,
-        marker_response_tx: 1,
-        marker_response_rx: 1,
+        marker_rx: before.marker_rx + 1,
+        marker_response_tx: before.marker_response_tx + 1,
+        marker_response_rx: before.marker_response_rx + 1,
         ..before
     };
     assert_eq!(after, expected);
+}
+
+/// P-11, N-10: both find out that the other answers; a question is open until its answer is there, and not
+/// for ever where none comes.
+#[test]
+fn a_partner_is_asked_whether_all_has_arrived() {
+    let mut pair = settled(configs(), 2);
+    let known = |pair: &Pair, side| pair.status(side).iter().all(|m| m.answers == Answers::Yes);
+    assert!(known(&pair, 0) && known(&pair, 1));
+    let (port, now) = (PortIndex(1), pair.now);
+    assert!(pair.sides[0].ask(port, now));
+    assert!(pair.status(0)[1].asks && !pair.status(0)[0].asks);
+    pair.run(2 * pair.delay + 2);
+    assert!(!pair.status(0)[1].asks, "answered");
+    assert_eq!(pair.status(0)[1].answers, Answers::Yes);
+
+    pair.lost[1][1] = true;
+    let now = pair.now;
+    assert!(pair.sides[0].ask(port, now));
+    pair.run(900);
+    assert!(pair.status(0)[1].asks);
+    pair.run(200);
+    assert_eq!(pair.status(0)[1].answers, Answers::Unknown);
+    let now = pair.now;
+    assert!(!pair.sides[0].ask(PortIndex(7), now), "no member");
 }
 
 /// P-09

@@ -223,7 +223,7 @@ fn members_take_turns_to_send() {
         lacp.add_member(PortIndex(index), member(index + 1), LINK, now)
             .unwrap();
     }
-    let question = crate::MarkerPdu::new(1, configs()[1].system.mac, 1).emit();
+    let question = MarkerPdu::new(1, configs()[1].system.mac, 1).emit();
     let from: std::vec::Vec<u16> = (0..6)
         .map(|_| {
             lacp.handle_pdu(PortIndex(0), &question, now).unwrap();
