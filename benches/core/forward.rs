@@ -190,6 +190,7 @@ fn bonds() -> [(&'static str, Transmit); 3] {
             key: HashKey::Flow(policy),
             seed: 0,
             buckets: Buckets::new(&members),
+            moving: None,
         })
     };
     [

@@ -83,6 +83,7 @@ impl Kind {
                 key,
                 seed: SEED,
                 buckets: Buckets::new(&members),
+                moving: None,
             })
         };
         match self {

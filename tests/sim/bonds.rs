@@ -134,6 +134,7 @@ fn a_flow_stays_with_its_member_and_flows_spread() {
         key: HashKey::Flow(HashPolicy::Layer34),
         seed: 0,
         buckets: Buckets::new(&members(&MEMBERS)),
+        moving: None,
     }));
     let mut by = [0; 3];
     for flow in 0..300_u16 {
@@ -145,6 +146,71 @@ fn a_flow_stays_with_its_member_and_flows_spread() {
         by[usize::from(first[0] - 11)] += 1;
     }
     assert!(by.iter().all(|flows| (60..140).contains(flows)), "{by:?}");
+}
+
+/// N-10: frames of a bucket that moves wait, others do not; they leave by its new member when it moves no
+/// more, in order and before what comes later.
+#[test]
+fn frames_of_a_bucket_that_moves_wait_and_leave_in_order() {
+    let to = |numbers: &[u16], moving: Option<Box<[bool]>>| {
+        Transmit::Hashed(Hashed {
+            key: HashKey::Station,
+            seed: 0,
+            buckets: Buckets::new(&members(numbers)),
+            moving,
+        })
+    };
+    let numbered = |from: u32, number: u8| {
+        let mut bytes = plain(station(99), station(from));
+        bytes[20] = number;
+        bytes
+    };
+    let mut switch = open(to(&[11, 12], None));
+    let by: Vec<u16> = (1..=2)
+        .map(|from| sent_by(&mut switch, numbered(from, 0))[0])
+        .collect();
+    assert_eq!(by, [12, 11], "neighbours part");
+    // What goes by 12 is to go by 13.
+    let moving = (0..256).map(|bucket| bucket % 2 == 1).collect();
+    switch.bond(BOND, bond_view(), to(&[11, 13], Some(moving)));
+    for number in 1..=100 {
+        assert_eq!(sent_by(&mut switch, numbered(1, number)), [0; 0]);
+        assert_eq!(sent_by(&mut switch, numbered(2, number)), [11]);
+    }
+    switch.bond(BOND, bond_view(), to(&[11, 13], None));
+    switch.inject(1, numbered(1, 101));
+    let sent = switch.take_sent();
+    assert_eq!(sent.keys().copied().collect::<Vec<_>>(), [2, 13]);
+    let numbers: Vec<u8> = sent[&13].iter().map(|frame| frame.bytes[24]).collect();
+    assert_eq!(numbers, (1..=101).collect::<Vec<u8>>());
+    switch.assert_conserved();
+}
+
+/// N-10: a worker that can hold no more sends on at once, all of it; what waits when the bond has no member
+/// left is counted as lost.
+#[test]
+fn nothing_that_waits_is_forgotten() {
+    use vswitch_core::bond::held::HELD_MAX;
+    let to = |moving: bool| {
+        Transmit::Hashed(Hashed {
+            key: HashKey::Station,
+            seed: 0,
+            buckets: Buckets::new(&members(&[11])),
+            moving: moving.then(|| [true].repeat(256).into()),
+        })
+    };
+    let mut switch = open(to(true));
+    for _ in 1..HELD_MAX {
+        switch.wire(1).put(plain(station(99), station(1)));
+    }
+    let none = sent_by(&mut switch, plain(station(99), station(1)));
+    assert!(none.is_empty(), "{} left", none.len());
+    let all = sent_by(&mut switch, plain(station(99), station(1)));
+    assert_eq!(all.len(), HELD_MAX + 1);
+    switch.bond(BOND, bond_view(), to(true));
+    assert_eq!(sent_by(&mut switch, plain(station(99), station(1))), [0; 0]);
+    switch.bond(BOND, bond_view(), Transmit::Nobody);
+    switch.assert_conserved();
 }
 
 ///
@@ -261,6 +327,7 @@ fn each_frame_that_is_flooded_to_all_members_is_let_in_by_one() {
         key: HashKey::Station,
         seed: 5,
         buckets: Buckets::new(&members(&MEMBERS)),
+        moving: None,
     };
     let mut switch = bonded(Transmit::Hashed(hashed), admits);
     let mut by = [0; 3];
@@ -305,6 +372,7 @@ fn explain_names_the_member_and_why() {
         key: HashKey::Flow(HashPolicy::Layer2),
         seed: 0,
         buckets: Buckets::new(&members(&[12])),
+        moving: None,
     };
     for (transmit, member, why) in [
         (Transmit::One(PortIndex(12)), 12, Chosen::Active),

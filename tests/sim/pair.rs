@@ -10,5 +10,6 @@ mod changes;
 mod converge;
 mod failures;
 mod flood;
+mod order;
 mod ours;
 mod rig;

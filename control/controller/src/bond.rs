@@ -20,6 +20,7 @@
 mod carriers;
 pub mod diagnosis;
 pub mod monitor;
+pub mod moving;
 pub mod negotiation;
 pub mod shares;
 mod view;
@@ -28,6 +29,7 @@ mod watching;
 pub use view::{BondState, NoChoice};
 
 use monitor::Monitor;
+use moving::{Moved, Moving};
 use negotiation::Negotiation;
 use shares::Shares;
 use std::fmt;
@@ -194,6 +196,8 @@ pub enum Happened {
         /// The one that was.
         before: Option<String>,
     },
+    /// Flows have gone from a member to another, in the mode that keeps their order.
+    Moved(Moved),
     /// Something in LACP that an operator wants to know.
     Lacp {
         /// How bad it is.
@@ -220,6 +224,8 @@ pub struct Bond {
     negotiation: Option<Negotiation>,
     /// In the modes of which the other side knows nothing, who lets in what.
     shares: Shares,
+    /// In mode `802.3ad`, flows on their way from a member to another.
+    moving: Moving,
     /// Where there is an `arp_interval`.
     monitor: Option<Monitor>,
     /// Who agreed on the members that carry.
@@ -246,6 +252,7 @@ impl Bond {
             first_mac: None,
             negotiation: None,
             shares: Shares::default(),
+            moving: Moving::default(),
             monitor: None,
             partner: None,
             moved: false,
@@ -326,6 +333,7 @@ impl Bond {
         waiting
             .chain(lacp.and_then(Negotiation::poll_timeout))
             .chain(self.shares.poll_timeout())
+            .chain(self.moving.poll_timeout())
             .chain(self.monitor.as_ref().map(Monitor::poll_timeout))
             .min()
     }
@@ -417,6 +425,7 @@ impl Bond {
         }
         let before = std::mem::take(&mut self.transmit);
         self.transmit = self.transmit_now(&before);
+        happened.extend(self.order_moves(&before, now));
         let partner = self.negotiation.as_ref().and_then(Negotiation::partner);
         let partner_before = std::mem::replace(&mut self.partner, partner);
         let shared = self.is_shared();

@@ -501,6 +501,9 @@ impl Controller {
         self.snapshot.settle_rates(now);
         self.snapshot = Arc::clone(&snapshot);
         self.published_at = now;
+        for bond in self.bonds.values_mut() {
+            bond.published(generation);
+        }
         self.send(Effect::Publish(snapshot), false);
     }
 

@@ -4,8 +4,9 @@ use super::rig::{HOSTS, MEMBERS, Out, is_member};
 use crate::lan;
 use vswitch_api::config::BondConfig;
 use vswitch_base::{EtherView, Instant, PortIndex};
+use vswitch_controller::bond::moving::Order;
 use vswitch_controller::bond::negotiation::frame;
-use vswitch_controller::bond::{Bond, LinkSeen, WantedBond};
+use vswitch_controller::bond::{Bond, Happened, LinkSeen, WantedBond};
 use vswitch_core::bond::{Admits, Transmit};
 use vswitch_core::testing::announcements::rarp;
 use vswitch_core::testing::{MemSwitch, station};
@@ -29,6 +30,8 @@ pub(super) struct Ours {
     waiting: Vec<(PortIndex, Vec<u8>)>,
     /// Frames that a member did not let in since the bond takes nothing there.
     pub(super) refused: usize,
+    /// How flows moved from member to member.
+    pub(super) moves: Vec<Order>,
 }
 
 fn wanted(config: &BondConfig) -> WantedBond {
@@ -61,6 +64,7 @@ impl Ours {
             stalled: None,
             waiting: Vec::new(),
             refused: 0,
+            moves: Vec::new(),
         }
     }
 
@@ -170,11 +174,24 @@ impl Ours {
         let carried = self.bond.carries();
         let seen = self.seen;
         let of = |index: PortIndex| MEMBERS.iter().position(|m| *m == index.0).unwrap();
-        self.bond.update(|member| seen[of(member.index)], now);
-        self.epoch += u16::from(carried && !self.bond.carries());
         self.switch.now = now;
-        self.tell();
         let mut out = Vec::new();
+        loop {
+            let happened = self.bond.update(|member| seen[of(member.index)], now);
+            self.moves
+                .extend(happened.into_iter().filter_map(|event| match event {
+                    Happened::Moved(moved) => Some(moved.order),
+                    _ => None,
+                }));
+            self.epoch += u16::from(carried && !self.bond.carries());
+            if !self.tell() {
+                break;
+            }
+            // The workers follow at once, and let go what they held.
+            self.bond.published(self.switch.generation());
+            self.bond.observed(self.switch.generation());
+            out.extend(self.sent());
+        }
         for (member, payload) in self.bond.take_slow() {
             let from = seen[of(member)].mac.unwrap_or_default();
             out.push((member.0, frame(from, &payload).into_vec()));
@@ -190,13 +207,13 @@ impl Ours {
         out
     }
 
-    /// Publishes what became of the bond.
-    fn tell(&mut self) {
+    /// Publishes what became of the bond, if it is another.
+    fn tell(&mut self) -> bool {
         let admits = MEMBERS.map(|member| self.bond.admits(PortIndex(member)));
         let (transmit, reflects) = (self.bond.transmit().clone(), self.bond.reflects());
         let part = (transmit.clone(), reflects, admits.to_vec());
         if self.told.as_ref() == Some(&part) {
-            return;
+            return false;
         }
         for (member, admits) in MEMBERS.into_iter().zip(admits) {
             let admits = admits.unwrap_or(Admits::Nothing);
@@ -208,5 +225,6 @@ impl Ours {
         view.epoch = self.epoch;
         self.switch.bond(BOND, view, transmit);
         self.told = Some(part);
+        true
     }
 }

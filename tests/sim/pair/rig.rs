@@ -94,7 +94,15 @@ pub(super) struct Rig {
     coming: BTreeMap<(Instant, usize), Event>,
     serial: usize,
     talks: Instant,
+    /// From one frame of a host to its next.
+    pub(super) tick: Duration,
     pub(super) quiet: bool,
+    /// No Marker arrives, as with a partner that has no responder.
+    pub(super) no_markers: bool,
+    /// The latest frame of each pair of stations that its host got.
+    latest: BTreeMap<(Host, Vec<u8>), usize>,
+    /// Frames that a host got after a later one of the same pair.
+    pub(super) overtaken: usize,
     said: Vec<Said>,
     got: BTreeMap<(usize, Host), usize>,
     eaten: BTreeSet<usize>,
@@ -124,7 +132,11 @@ impl Rig {
             coming: BTreeMap::new(),
             serial: 0,
             talks: now,
+            tick: ms(TICK),
             quiet: false,
+            no_markers: false,
+            latest: BTreeMap::new(),
+            overtaken: 0,
             said: Vec::new(),
             got: BTreeMap::new(),
             eaten: BTreeSet::new(),
@@ -249,7 +261,7 @@ impl Rig {
             }
         }
         if !self.quiet && self.talks <= self.now {
-            self.talks = self.now + ms(TICK);
+            self.talks = self.now + self.tick;
             self.talk();
         }
         for side in 0..2 {
@@ -294,6 +306,9 @@ impl Rig {
             if bytes[12..15] == [0x88, 0x09, 1] {
                 self.note_lacpdu(side, member);
             }
+            if self.no_markers && bytes[12..15] == [0x88, 0x09, 2] {
+                continue;
+            }
             if !link.carrier || link.lossy[side] {
                 self.eaten.extend(number_of(&bytes));
                 continue;
@@ -319,6 +334,10 @@ impl Rig {
         let Some(number) = number_of(bytes) else {
             return;
         };
+        let latest = self.latest.entry((host, bytes[..12].to_vec()));
+        let latest = latest.or_insert(number);
+        self.overtaken += usize::from(number < *latest);
+        *latest = number.max(*latest);
         let times = self.got.entry((number, host)).or_default();
         *times += 1;
         let said = self.said[number];

@@ -12,10 +12,12 @@
 
 pub mod buckets;
 pub mod copies;
+pub mod held;
 pub mod round_robin;
 
 pub use buckets::Buckets;
 pub use copies::{Copies, Once};
+pub use held::Held;
 pub use round_robin::RoundRobin;
 
 use crate::verdict::DropReason;
@@ -65,6 +67,8 @@ pub struct Hashed {
     pub seed: u32,
     /// Who has which numbers.
     pub buckets: Buckets,
+    /// By bucket, whether its frames wait because it has just come from another member; `None`: none do.
+    pub moving: Option<Box<[bool]>>,
 }
 
 /// What of a frame decides its member.
@@ -164,6 +168,21 @@ impl Hashed {
             HashKey::Station => station.number(self.seed),
             HashKey::Flow(policy) => flow().map_or(0, |flow| flow.hash(policy, self.seed)),
         }
+    }
+}
+
+impl Hashed {
+    /// The member that a frame is to leave by and for which it has to wait; `None`: it may leave.
+    #[inline]
+    pub fn waits_for<'f>(
+        &self,
+        station: Station,
+        flow: impl FnOnce() -> Option<FlowView<'f>>,
+    ) -> Option<PortIndex> {
+        let moving = self.moving.as_ref()?;
+        let number = self.number(station, flow);
+        let bucket = (number as usize).checked_rem(moving.len())?;
+        moving[bucket].then(|| self.buckets.pick(number)).flatten()
     }
 }
 

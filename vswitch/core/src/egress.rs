@@ -102,7 +102,7 @@ impl Staging {
 
     #[expect(
         clippy::too_many_arguments,
-        reason = "one call site, and each is a worker's own field"
+        reason = "called by the worker only, and each is a field of its own"
     )]
     /// Sends everything staged and leaves the staging empty.
     pub fn send_all(

@@ -8,7 +8,7 @@
 //!
 //! Called by the worker only. Nothing here allocates or waits.
 
-use crate::bond::{Admits, RoundRobin};
+use crate::bond::{Admits, Held, RoundRobin, Transmit};
 use crate::capture::CaptureTap;
 use crate::counters::{PortCounters, VlanTally};
 use crate::egress::{self, Staging};
@@ -40,6 +40,8 @@ pub(crate) struct Passes<'p> {
     pub(crate) staging: &'p mut Staging,
     /// Whose turn it is, by the bond's index.
     pub(crate) turns: &'p mut [RoundRobin],
+    /// Frames whose bucket is on its way to another member.
+    pub(crate) held: &'p mut Held,
     pub(crate) counters: &'p PortCounters,
     /// What the queue may still hand over to the control side.
     pub(crate) budget: &'p mut PuntBudget,
@@ -292,6 +294,12 @@ impl Passes<'_> {
         let mut copies = 0;
         let flow = || egress::flow(frame, class, egress.tagged);
         let station = egress::station(class, egress.tagged);
+        if let Transmit::Hashed(hashed) = transmit
+            && let Some(by) = hashed.waits_for(station, flow)
+            && self.held.put(frame, class, egress, by)
+        {
+            return 1;
+        }
         transmit.each(station, flow, turn, |port| {
             staging.push(i, Egress { port, ..egress });
             copies += 1;

@@ -4,11 +4,12 @@
 //! comes of it, then give the batch's memory back. Commands are taken between breaths only. Nothing here
 //! blocks, allocates while frames flow, or knows a clock; the daemon's thread does the waiting.
 
-use crate::bond::RoundRobin;
+use crate::bond::held::HeldFrame;
+use crate::bond::{Held, RoundRobin, Transmit};
 use crate::capture::CaptureTap;
 use crate::counters::PortCounters;
-use crate::egress::{Staging, TxSlot};
-use crate::frame::FrameBatch;
+use crate::egress::{self, Staging, TxSlot};
+use crate::frame::{BATCH_MAX, FrameBatch};
 use crate::mailbox::{MailboxRx, Retired, WorkerCommand};
 use crate::offload::Finisher;
 use crate::originate;
@@ -18,7 +19,7 @@ use crate::punt::PuntQueue;
 use crate::queue::RxQueue;
 use crate::snapshot::Snapshot;
 use crate::sync::{Arc, Fifo, mutant};
-use crate::verdict::DropReason;
+use crate::verdict::{DropReason, Egress};
 use std::os::fd::RawFd;
 use vswitch_base::{Duration, Instant, PortIndex};
 
@@ -90,6 +91,7 @@ pub struct Worker {
     staging: Staging,
     /// Whose turn it is to send, by the bond's index; the count outlives a snapshot.
     turns: Vec<RoundRobin>,
+    held: Held,
     finisher: Finisher,
     /// Counts for ports without a slot: the order of commands rules that out, but a number that is
     /// not zero shows that it failed.
@@ -116,6 +118,7 @@ impl Worker {
             tapped: false,
             staging: Staging::default(),
             turns: Vec::new(),
+            held: Held::default(),
             finisher: Finisher::default(),
             lost: PortCounters::default(),
             queues_changed: false,
@@ -224,6 +227,7 @@ impl Worker {
                 outbox: &self.outbox,
                 staging: &mut self.staging,
                 turns: &mut self.turns,
+                held: &mut self.held,
                 counters: &counters,
                 budget: &mut queue.punts,
                 tap,
@@ -234,11 +238,6 @@ impl Worker {
             let before = counters.bytes_in.read();
             passes.run(&batch, &mut classes);
             bytes = counters.bytes_in.read().wrapping_sub(before);
-            let taps = if self.tapped {
-                Some(&self.taps[..])
-            } else {
-                None
-            };
             self.staging.send_all(
                 &batch,
                 &classes,
@@ -247,10 +246,13 @@ impl Worker {
                 now,
                 &mut self.finisher,
                 &self.lost,
-                taps,
+                self.tapped.then_some(&self.taps[..]),
             );
         }
         drop(batch);
+        if self.held.is_overrun() && !self.held.is_empty() {
+            self.release(now);
+        }
         let queue = &mut self.queues[index];
         queue.rx.release();
         if frames > 0 {
@@ -270,6 +272,67 @@ impl Worker {
             });
         }
         frames
+    }
+
+    /// Sends what was held, but for what the snapshot in use still holds.
+    #[cold]
+    fn release(&mut self, now: Instant) {
+        let mut waiting = self.held.release();
+        while !waiting.is_empty() {
+            let some: Vec<HeldFrame> = waiting.drain(..waiting.len().min(BATCH_MAX)).collect();
+            let (mut batch, mut classes) = (FrameBatch::new(), Classes::new());
+            let mut kept = Vec::with_capacity(some.len());
+            for held in &some {
+                let stays = self.release_one(batch.len(), held);
+                kept.push(stays);
+                if !stays {
+                    batch.push(held.frame());
+                    classes.push(held.class);
+                }
+            }
+            self.staging.send_all(
+                &batch,
+                &classes,
+                &mut self.slots,
+                &self.snapshot,
+                now,
+                &mut self.finisher,
+                &self.lost,
+                self.tapped.then_some(&self.taps[..]),
+            );
+            drop(batch);
+            for (held, _) in some.into_iter().zip(kept).filter(|(_, stays)| *stays) {
+                self.held.put_back(held);
+            }
+        }
+    }
+
+    /// Stages frame number `number` of those that are released; whether it has to wait on instead. One copy
+    /// was made when it came, so that one leaves or is counted where it should have left.
+    fn release_one(&mut self, number: usize, held: &HeldFrame) -> bool {
+        let (frame, class, egress) = (held.frame(), &held.class, held.egress);
+        let station = egress::station(class, egress.tagged);
+        let flow = || egress::flow(&frame, class, egress.tagged);
+        let transmit = self.snapshot.transmit(egress.port);
+        if let Some(Transmit::Hashed(hashed)) = transmit
+            && !self.held.is_overrun()
+            && hashed.waits_for(station, flow).is_some()
+        {
+            return true;
+        }
+        let mut by = None;
+        if let (Some(transmit), Some(turn)) = (transmit, self.turns.get_mut(egress.port.index())) {
+            transmit.each(station, flow, turn, |port| by = by.or(Some(port)));
+        }
+        if let Some(port) = by {
+            self.staging.push(number, Egress { port, ..egress });
+        } else {
+            let slot = self.slots.get(held.member.index()).and_then(Option::as_ref);
+            let counters = slot.map_or(&self.lost, |slot| &slot.counters);
+            counters.copies_to.add(1);
+            counters.dropped(DropReason::TxDown).add(1);
+        }
+        false
     }
 
     fn take_commands(&mut self) {
@@ -293,6 +356,11 @@ impl Worker {
                     self.mailbox.observe(generation);
                 }
                 self.snapshot = snapshot;
+                self.held.begin();
+                if !self.held.is_empty() {
+                    // Before anything that came later.
+                    self.release(self.begun);
+                }
                 self.mailbox.observe(generation);
             }
             WorkerCommand::AddQueue(mut queue) => {

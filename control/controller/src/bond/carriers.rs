@@ -88,12 +88,14 @@ impl Bond {
                 key: HashKey::Flow(policy(config.xmit_hash_policy)),
                 seed: config.hash_seed,
                 buckets: buckets(before, &usable),
+                moving: None,
             }),
             BondMode::BalanceSlb | BondMode::BalanceTlb | BondMode::BalanceAlb => {
                 Transmit::Hashed(Hashed {
                     key: HashKey::Station,
                     seed: config.hash_seed,
                     buckets: self.weighed(before, &usable),
+                    moving: None,
                 })
             }
             BondMode::Broadcast => Transmit::Copies(usable.into()),

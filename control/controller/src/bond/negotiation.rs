@@ -4,6 +4,7 @@
 //! The machines are `vswitch_lacp`'s; here the operator's words become theirs, members get their numbers,
 //! and events become text. Nothing is sent before [`Negotiation::payloads`] is asked.
 
+use super::moving::Ask;
 use super::{Happened, Member};
 use std::collections::{BTreeMap, BTreeSet};
 use vswitch_api::config::{AdSelect, BondConfig, Goodbye, KeyPolicy, LacpRate};
@@ -40,6 +41,16 @@ pub struct Negotiation {
     goodbye: vswitch_lacp::Goodbye,
     /// When it was last followed.
     now: Instant,
+}
+
+impl Ask for Negotiation {
+    fn ask(&mut self, member: PortIndex, now: Instant) -> bool {
+        self.lacp.ask(member, now)
+    }
+
+    fn asks(&self, member: PortIndex) -> bool {
+        self.lacp.member(member).is_some_and(|status| status.asks)
+    }
 }
 
 impl std::fmt::Debug for Negotiation {

@@ -85,6 +85,7 @@ mod tests {
             key: HashKey::Station,
             seed: 0,
             buckets: buckets.clone(),
+            moving: None,
         }
     }
 

@@ -237,6 +237,7 @@ fn each_mode_tells_the_passes_who_sends() {
         key: HashKey::Flow(Flow::Layer34),
         seed: 3,
         buckets: Buckets::new(&both),
+        moving: None,
     };
     assert_eq!(at(BondMode::BalanceXor), Transmit::Hashed(hashed));
 }

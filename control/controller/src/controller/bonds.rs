@@ -59,6 +59,7 @@ impl Controller {
                 Vec::new()
             };
             bond.set_asked(asked, now);
+            bond.observed(self.observed);
             let happened = bond.update(|member| self.link_seen(member, monitored), now);
             let lost = before.0 != Transmit::Nobody && !bond.carries();
             if let Some(port) = view.ports.get(name).filter(|_| lost) {
@@ -220,6 +221,10 @@ impl Controller {
                         ),
                     };
                     self.note(now, "bond-monitor", &object, severity, message);
+                }
+                Happened::Moved(moved) => {
+                    let message = format!("{name}: {moved}");
+                    self.note(now, "bond-moved", &object, moved.severity(), message);
                 }
                 Happened::Lacp { severity, message } => {
                     self.note(now, "lacp", &object, severity, format!("{name}: {message}"));
