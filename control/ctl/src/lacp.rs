@@ -126,12 +126,14 @@ fn counters(bond: &Bond) -> Table {
         "PDUS-OUT>",
         "MARKERS-IN>",
         "ANSWERS-OUT>",
+        "MARKERS-OUT>",
         "ANSWERS-IN>",
         "UNKNOWN>",
         "ILLEGAL>",
         "LOOPED>",
         "CHURN",
         "PARTNER-CHURN",
+        "PARTNER-ANSWERS",
     ]);
     let none = LacpMember::default();
     for member in &bond.members {
@@ -151,12 +153,14 @@ fn counters(bond: &Bond) -> Table {
             lacp.lacpdus_out.into(),
             lacp.markers_in.into(),
             lacp.marker_responses_out.into(),
+            lacp.markers_out.into(),
             lacp.marker_responses_in.into(),
             wrong(lacp.unknown_in),
             wrong(lacp.illegal_in),
             wrong(lacp.loopback_in),
             churn(&lacp.actor_churn),
             churn(&lacp.partner_churn),
+            or_dash((!lacp.marker_answers.is_empty()).then_some(&lacp.marker_answers)),
         ]);
     }
     table

@@ -52,12 +52,16 @@ pub struct LacpMember {
     /// Milliseconds since the last LACPDU; none: there was none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub heard_ms: Option<u64>,
+    /// Whether the partner answers Markers: `answers`, `silent` or `unknown`.
+    pub marker_answers: String,
     /// LACPDUs received.
     pub lacpdus_in: u64,
     /// LACPDUs sent.
     pub lacpdus_out: u64,
     /// Marker questions received.
     pub markers_in: u64,
+    /// Marker questions sent.
+    pub markers_out: u64,
     /// Marker answers sent.
     pub marker_responses_out: u64,
     /// Marker answers received.
