@@ -72,7 +72,7 @@ impl fmt::Display for Moved {
         let ms = self.took.as_nanos() / 1_000_000;
         let order = match self.order {
             Order::Answered => "the partner said that all sent before had arrived",
-            Order::Guarded => "the partner does not answer Markers and had a moment instead",
+            Order::Guarded => "the partner is not known to answer Markers and had a moment instead",
             Order::Overdue => "the partner did not say in time that all sent before had arrived",
         };
         write!(
