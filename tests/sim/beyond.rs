@@ -111,6 +111,7 @@ impl Kind {
                     groups: number == 0,
                     seed: SEED,
                     stations: owners.owners().iter().map(mine).collect(),
+                    handover: None,
                 })
             }
         })

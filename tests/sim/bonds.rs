@@ -7,7 +7,9 @@
 use crate::lan;
 use vswitch_base::flow::HashPolicy;
 use vswitch_base::{MacAddr, PortIndex};
-use vswitch_core::bond::{Admits, Buckets, Chosen, HashKey, Hashed, Share, Transmit, Turns};
+use vswitch_core::bond::{
+    Admits, Buckets, Chosen, Handover, HashKey, Hashed, Once, Share, Transmit, Turns,
+};
 use vswitch_core::explain::{Step, explain};
 use vswitch_core::frame::Frame;
 use vswitch_core::snapshot::{PortState, PortView};
@@ -213,6 +215,63 @@ fn nothing_that_waits_is_forgotten() {
     switch.assert_conserved();
 }
 
+/// N-01: while a bucket is handed over, what the switch beyond floods comes by the member that had it and the
+/// one that has it, and is let in once; by whichever it comes alone, each time that it was sent.
+#[test]
+fn what_is_flooded_while_a_bucket_is_handed_over_is_let_in_once() {
+    let copies = std::sync::Arc::default();
+    let admits = [0, 1, 2].map(|member| {
+        Admits::Share(Share {
+            groups: member == 0,
+            seed: 0,
+            stations: [member < 2, member == 2].into(),
+            handover: Some(Handover {
+                buckets: [true, false].into(),
+                once: Once::new(&copies, member, 3).expect("one of three"),
+            }),
+        })
+    });
+    let buckets = Buckets::new(&members(&[12, 13]));
+    let mut switch = bonded(
+        Transmit::Hashed(Hashed {
+            key: HashKey::Station,
+            seed: 0,
+            buckets,
+            moving: None,
+        }),
+        admits,
+    );
+    let mut number = 0;
+    let mut reached = |switch: &mut MemSwitch, to: u32, by: &[u16]| {
+        number += 1;
+        let mut bytes = tagged(station(to), station(99), &[dot1q(10)]);
+        bytes[30] = number;
+        for member in by {
+            switch.inject(*member, bytes.clone());
+        }
+        switch.take_sent().get(&1).map_or(0, Vec::len)
+    };
+    // Neighbours part: one of the two is in the bucket that moves.
+    let [mut moves, mut stays] = [1, 2];
+    hear(&mut switch, 1, 1);
+    hear(&mut switch, 1, 2);
+    if reached(&mut switch, moves, &[13]) == 1 {
+        (moves, stays) = (stays, moves);
+    }
+    for (to, by, times) in [
+        (moves, &[11, 12, 13][..], 1),
+        (moves, &[12, 11], 1),
+        (moves, &[11], 1),
+        (moves, &[12], 1),
+        (moves, &[12, 12, 11, 11], 2),
+        (stays, &[11, 12, 13], 1),
+        (stays, &[13, 13], 2),
+    ] {
+        assert_eq!(reached(&mut switch, to, by), times, "{to} by {by:?}");
+    }
+    assert!(dropped(&switch, 11, DropReason::BondDuplicate) > 1);
+}
+
 ///
 #[test]
 fn a_broadcast_bond_sends_a_copy_by_each() {
@@ -320,6 +379,7 @@ fn each_frame_that_is_flooded_to_all_members_is_let_in_by_one() {
             groups,
             seed: 5,
             stations: (0..255).map(|i| i % 3 == at).collect(),
+            handover: None,
         })
     };
     let admits = [share(true, 0), share(false, 1), share(false, 2)];

@@ -151,6 +151,7 @@ fn produce(reason: DropReason) -> (MemSwitch, u16) {
                 groups: false,
                 seed: 0,
                 stations: [true].into(),
+                handover: None,
             };
             let member = bond_member(&mut switch, Admits::Share(share));
             switch.inject(member, broadcast(station(7)));

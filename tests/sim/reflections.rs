@@ -269,6 +269,7 @@ fn what_a_shared_bond_gets_back_is_not_told() {
         groups: true,
         seed: 0,
         stations: [true].into(),
+        handover: None,
     };
     switch.change(12, |member| member.admits = Admits::Share(share));
     let pinned = switch

@@ -234,7 +234,7 @@ pub struct Bond {
     moved: bool,
     /// Payloads of slow protocol frames that wait to be sent, with the member.
     slow: Vec<(PortIndex, Vec<u8>)>,
-    /// What tells copies from frames, in the mode in which the other side sends a copy by each member.
+    /// What tells copies from frames, in the modes in which the other side may send a copy by each member.
     copies: Option<Arc<Copies>>,
 }
 
@@ -283,9 +283,9 @@ impl Bond {
             )
         };
         self.members = wanted.members.iter().map(member).collect();
-        let broadcast = wanted.config.mode == BondMode::Broadcast;
-        self.copies = broadcast.then(|| self.copies.take().unwrap_or_default());
         self.wanted = wanted.clone();
+        let copied = wanted.config.mode == BondMode::Broadcast || self.is_shared();
+        self.copies = copied.then(|| self.copies.take().unwrap_or_default());
         self.by_hand = None;
     }
 

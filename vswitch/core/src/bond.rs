@@ -119,6 +119,17 @@ pub struct Share {
     /// By bucket of [`Hashed::buckets`], whether frames for its stations are let in. For a while after a
     /// bucket moved to another member both say so.
     pub stations: Box<[bool]>,
+    /// Buckets that moved a moment ago; `None`: none did.
+    pub handover: Option<Handover>,
+}
+
+/// Buckets that two members let in: what the switch beyond floods meanwhile comes by both.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Handover {
+    /// By bucket.
+    pub buckets: Box<[bool]>,
+    /// What tells the copies.
+    pub once: Once,
 }
 
 impl Admits {
@@ -132,12 +143,31 @@ impl Admits {
             Self::Everything | Self::Once(_) => true,
             Self::Nothing => false,
             Self::Share(share) if dst.is_multicast() => share.groups,
+            Self::Share(share) => share.is_of(to, &share.stations),
+        }
+    }
+
+    /// What tells whether another member has brought a frame to that station, or group, already; `None` where
+    /// none does.
+    #[inline]
+    pub(crate) fn counts(&self, to: Station) -> Option<&Once> {
+        match self {
+            Self::Everything | Self::Nothing => None,
+            Self::Once(once) => Some(once),
             Self::Share(share) => {
-                let number = to.number(share.seed) as usize;
-                let bucket = number.checked_rem(share.stations.len());
-                bucket.is_some_and(|bucket| share.stations[bucket])
+                let handover = share.handover.as_ref()?;
+                let told = !to.mac.is_multicast() && share.is_of(to, &handover.buckets);
+                told.then_some(&handover.once)
             }
         }
+    }
+}
+
+impl Share {
+    fn is_of(&self, to: Station, buckets: &[bool]) -> bool {
+        let number = to.number(self.seed) as usize;
+        let bucket = number.checked_rem(buckets.len());
+        bucket.is_some_and(|bucket| buckets[bucket])
     }
 }
 

@@ -114,28 +114,30 @@ pub(crate) fn turn_away<R: Recorder>(
     bond: &PortView,
     now: Instant,
 ) {
-    if let Admits::Once(once) = admits {
-        let first = class.verdict.is_some()
-            || if R::LIVE {
-                once.lets_in(frame, class, now)
-            } else {
-                once.would_let_in(frame, class, now)
-            };
-        if !first {
-            class.learnable = false;
-            class.drop(admits.refusal());
-        }
-        return;
-    }
     let to = Station {
         vid: class.vid.filter(|vid| !bond.untagged.contains(*vid)),
         mac: class.dst,
     };
-    if !admits.takes(to) {
-        class.learnable = false;
-        if class.verdict.is_none() {
-            class.drop(admits.refusal());
+    let refusal = if !admits.takes(to) {
+        admits.refusal()
+    } else if class.verdict.is_none()
+        && let Some(once) = admits.counts(to)
+    {
+        let first = if R::LIVE {
+            once.lets_in(frame, class, now)
+        } else {
+            once.would_let_in(frame, class, now)
+        };
+        if first {
+            return;
         }
+        DropReason::BondDuplicate
+    } else {
+        return;
+    };
+    class.learnable = false;
+    if class.verdict.is_none() {
+        class.drop(refusal);
     }
 }
 

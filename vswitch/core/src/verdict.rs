@@ -80,8 +80,8 @@ closed_set! {
         BondInactive = ("bond-inactive", "the bond's member is on standby or does not collect: see vswctl show"),
         /// From a member of a bond that leaves such frames to another.
         BondShare = ("bond-share", "another member of the bond has this frame: the switch beyond floods to all of them"),
-        /// From a member of a broadcast bond, after another one's copy.
-        BondDuplicate = ("bond-duplicate", "another member of the broadcast bond brought this frame already"),
+        /// From a member of a bond, after another one's copy.
+        BondDuplicate = ("bond-duplicate", "another member of the bond brought this frame already"),
         /// From a bond, and the source is behind another port.
         BondReflected = ("bond-reflected", "its source is behind another port: a frame of ours that came back by the bond, or a loop"),
         /// `accept_frames` excludes it.

@@ -44,20 +44,19 @@ impl Bond {
             let negotiated = self.negotiation.as_ref();
             return Some(negotiated.map_or(Admits::Nothing, |lacp| lacp.admits(member)));
         }
+        let once = || Once::new(self.copies.as_ref()?, number, self.members.len());
         if let Transmit::Hashed(hashed) = &self.transmit
             && self.is_shared()
         {
             let designated = self.active == Some(member) || self.wanted.config.all_slaves_active.0;
-            return Some(self.shares.admits(member, hashed, designated));
+            return Some(self.shares.admits(member, hashed, designated, once()));
         }
         let open = !self.is_standby(member) || self.wanted.config.all_slaves_active.0;
-        Some(match &self.copies {
+        Some(match self.wanted.config.mode {
             _ if !open => Admits::Nothing,
             // A member beyond those that can be told apart would bring each frame once more.
-            Some(copies) => {
-                Once::new(copies, number, self.members.len()).map_or(Admits::Nothing, Admits::Once)
-            }
-            None => Admits::Everything,
+            BondMode::Broadcast => once().map_or(Admits::Nothing, Admits::Once),
+            _ => Admits::Everything,
         })
     }
 

@@ -236,11 +236,9 @@ impl Moving {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
         let present = self.present.as_ref()?;
-        Some(
-            present
-                .guard
-                .map_or(present.until, |at| at.min(present.until)),
-        )
+        // While an answer is awaited the guard's time alone ends nothing.
+        let guard = present.guard.filter(|_| present.from.is_empty());
+        Some(guard.map_or(present.until, |at| at.min(present.until)))
     }
 }
 

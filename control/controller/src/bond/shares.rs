@@ -5,11 +5,12 @@
 //! let in by one member, the designated one.
 //!
 //! For [`GRACE`] after a bucket moved, the member that had it lets frames in as well: the switch sends there
-//! until it hears the station, or its announcement, by the new one.
+//! until it hears the station, or its announcement, by the new one. What it floods meanwhile comes by both, and
+//! is let in once.
 
 use std::collections::BTreeMap;
 use vswitch_base::{Duration, Instant, PortIndex};
-use vswitch_core::bond::{Admits, Buckets, Hashed, Share};
+use vswitch_core::bond::{Admits, Buckets, Handover, Hashed, Once, Share};
 
 /// How long the member that lost a bucket still lets frames in for it.
 pub const GRACE: Duration = Duration::from_secs(2);
@@ -53,9 +54,15 @@ impl Shares {
         self.former.values().map(|(_, until)| *until).min()
     }
 
-    /// What a member lets in.
+    /// What a member lets in; `once` tells the copies that other members bring from what it brings.
     #[must_use]
-    pub fn admits(&self, member: PortIndex, hashed: &Hashed, designated: bool) -> Admits {
+    pub fn admits(
+        &self,
+        member: PortIndex,
+        hashed: &Hashed,
+        designated: bool,
+        once: Option<Once>,
+    ) -> Admits {
         let has = |(bucket, owner): (usize, &PortIndex)| {
             let had = self
                 .former
@@ -64,10 +71,18 @@ impl Shares {
             *owner == member || had
         };
         let owners = hashed.buckets.owners().iter().enumerate();
+        let stations: Box<[bool]> = owners.map(has).collect();
+        let handover = once.filter(|_| !self.former.is_empty());
         Admits::Share(Share {
             groups: designated,
             seed: hashed.seed,
-            stations: owners.map(has).collect(),
+            handover: handover.map(|once| Handover {
+                buckets: (0..stations.len())
+                    .map(|b| self.former.contains_key(&b))
+                    .collect(),
+                once,
+            }),
+            stations,
         })
     }
 }
@@ -89,6 +104,18 @@ mod tests {
         }
     }
 
+    /// Of member 0 or 1.
+    fn once(member: usize) -> Option<Once> {
+        Once::new(&std::sync::Arc::default(), member, 2)
+    }
+
+    fn handed_over(admits: Admits) -> Option<Vec<bool>> {
+        match admits {
+            Admits::Share(share) => share.handover.map(|h| h.buckets.to_vec()),
+            other => panic!("{other:?}"),
+        }
+    }
+
     fn share(admits: Admits) -> (bool, Vec<bool>) {
         match admits {
             Admits::Share(share) => (share.groups, share.stations.to_vec()),
@@ -105,23 +132,33 @@ mod tests {
         let mut shares = Shares::default();
         let at = |ms| Instant::ZERO + Duration::from_millis(ms);
         assert!(shares.follow(None, Some(&both), at(0)));
-        let (groups, a) = share(shares.admits(A, &hashed(&both), true));
-        let (other, b) = share(shares.admits(B, &hashed(&both), false));
+        let (groups, a) = share(shares.admits(A, &hashed(&both), true, None));
+        let (other, b) = share(shares.admits(B, &hashed(&both), false, None));
         assert_eq!((groups, other), (true, false));
         assert!(a.iter().zip(&b).all(|(a, b)| a != b));
 
         assert!(shares.follow(Some(&both), Some(&alone), at(100)));
-        let (_, b) = share(shares.admits(B, &hashed(&alone), true));
+        let (_, b) = share(shares.admits(B, &hashed(&alone), true, once(1)));
         assert!(b.iter().all(|has| *has), "all are b's at once");
         assert_eq!(
-            share(shares.admits(A, &hashed(&alone), false)).1,
+            share(shares.admits(A, &hashed(&alone), false, once(0))).1,
             a,
             "and still a's"
         );
+        for member in [A, B] {
+            let told = shares.admits(member, &hashed(&alone), false, once(0));
+            assert_eq!(
+                handed_over(told).as_ref(),
+                Some(&a),
+                "their copies are told"
+            );
+        }
         assert_eq!(shares.poll_timeout(), Some(at(2_100)));
         assert!(!shares.follow(Some(&alone), Some(&alone), at(2_100)));
-        let (_, a) = share(shares.admits(A, &hashed(&alone), false));
+        let (_, a) = share(shares.admits(A, &hashed(&alone), false, once(0)));
         assert!(a.iter().all(|has| !has), "no longer");
+        let told = shares.admits(B, &hashed(&alone), false, once(0));
+        assert_eq!(handed_over(told), None);
         assert_eq!(shares.poll_timeout(), None);
     }
 }

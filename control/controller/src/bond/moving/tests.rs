@@ -146,6 +146,40 @@ fn a_lost_link_is_not_waited_for() {
     assert_eq!(over.map(|over| over.order), Some(Order::Answered));
 }
 
+/// N-10: one member can be asked and another cannot: both ways of waiting have to end, and until then nothing is
+/// to be done, and nobody is called for nothing.
+#[test]
+fn an_answer_and_the_guard_are_both_waited_for() {
+    struct Half(bool);
+    impl Ask for Half {
+        fn ask(&mut self, member: PortIndex, _now: Instant) -> bool {
+            member == A
+        }
+        fn asks(&self, member: PortIndex) -> bool {
+            member == A && self.0
+        }
+    }
+    let (two, three) = joined();
+    for late in [true, false] {
+        let (mut moving, mut half) = (Moving::default(), Half(true));
+        moving.follow(&two, &three, ALL, at(0));
+        moving.published(Generation(1));
+        moving.observed(Generation(1));
+        assert_eq!(moving.advance(&mut half, ALL, at(1)), None);
+        if late {
+            assert_eq!(moving.advance(&mut half, ALL, at(6)), None);
+            assert_eq!(moving.poll_timeout(), Some(at(200)));
+            half.0 = false;
+        } else {
+            half.0 = false;
+            assert_eq!(moving.advance(&mut half, ALL, at(2)), None);
+            assert_eq!(moving.poll_timeout(), Some(at(6)));
+        }
+        let over = moving.advance(&mut half, ALL, at(7));
+        assert_eq!(over.map(|over| over.order), Some(Order::Guarded));
+    }
+}
+
 /// N-10: another hash moves any flow; where one member has them all, none.
 #[test]
 fn another_hash_holds_all_where_there_is_a_choice() {
