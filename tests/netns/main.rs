@@ -6,12 +6,14 @@
 mod bonds;
 mod checksums;
 mod cni;
+mod flows;
 mod lab;
 mod lacp;
 mod live;
 mod monitors;
 mod node;
 mod offloads;
+mod order;
 mod ovs;
 mod queues;
 mod silent;

@@ -1,73 +1,16 @@
 //! Ports of several receive queues on several workers: flows keep their order at full speed, also while
 //! queues move from worker to worker.
 
+use crate::flows::Script;
 use crate::lab::{Lab, Switch, eventually, run};
 use serde_json::json;
 use std::cell::Cell;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{BufRead, BufReader, Write};
-use std::path::Path;
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
 /// So many that no two queues of a worker share its flows worse than three to one.
 const FLOWS: usize = 64;
-
-/// `flows.py` in a host.
-struct Script {
-    child: Child,
-    orders: Option<ChildStdin>,
-    answers: BufReader<ChildStdout>,
-}
-
-impl Script {
-    fn start(lab: &Lab, host: &str, arguments: &[&str]) -> Self {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("netns/flows.py");
-        let mut child = Command::new("ip")
-            .args(["netns", "exec", &lab.ns(host), "python3"])
-            .arg(script)
-            .args(arguments)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("python3");
-        let orders = child.stdin.take();
-        let answers = BufReader::new(child.stdout.take().expect("its output"));
-        Self {
-            child,
-            orders,
-            answers,
-        }
-    }
-
-    fn answer(&mut self) -> String {
-        let mut line = String::new();
-        self.answers.read_line(&mut line).expect("an answer");
-        line.trim().to_owned()
-    }
-
-    /// Gives an order and waits for its answer.
-    fn order(&mut self, line: &str) -> String {
-        let orders = self.orders.as_mut().expect("it runs");
-        writeln!(orders, "{line}").expect("it takes orders");
-        self.answer()
-    }
-
-    /// What a receiver tells at the end: frames and disorders, by flow.
-    fn end(mut self) -> BTreeMap<String, (u64, u64)> {
-        self.orders = None;
-        let told = self.answer();
-        serde_json::from_str(&told).unwrap_or_else(|error| panic!("{error}: {told}"))
-    }
-}
-
-impl Drop for Script {
-    fn drop(&mut self) {
-        let _killed = self.child.kill();
-        let _reaped = self.child.wait();
-    }
-}
 
 /// Frames of each worker so far.
 fn by_worker(switch: &Switch) -> Vec<u64> {
