@@ -3,6 +3,7 @@
 use crate::lab::{Lab, Switch, eventually, run};
 use crate::ovs::{self, Ovs};
 use serde_json::{Value, json};
+use std::path::Path;
 use std::time::Instant;
 
 /// A switch `sw` with host `a`, Open vSwitch in `lan` with host `b`, and two links between them; each link
@@ -107,6 +108,17 @@ fn lost(lab: &Lab, count: u32) -> (u32, usize) {
     (count - once, twice.len())
 }
 
+/// `gap.py` in two hosts; what the receiver tells.
+fn gap(lab: &Lab, from: &str, to: &str, address: &str) -> String {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("netns/gap.py");
+    let [from, to] = [from, to].map(|host| lab.ns(host));
+    let script = script.display();
+    run(&format!(
+        "ip netns exec {to} python3 {script} receive & sleep 0.2; \
+         ip netns exec {from} python3 {script} send {address} 1.5; wait"
+    ))
+}
+
 /// A-04, P-01..P-07, W-01: fast and slow, active and passive; a link cut, a partner that falls silent, and
 /// what comes back.
 #[test]
@@ -143,7 +155,9 @@ fn lacp_with_open_vswitch_comes_up_fails_over_and_heals() {
         std::thread::scope(|scope| {
             // Carrier is lost at both ends at once.
             let pings = scope.spawn(|| lost(&lab, 150));
-            std::thread::sleep(std::time::Duration::from_millis(300));
+            let there = scope.spawn(|| gap(&lab, "a", "b", "10.0.0.2"));
+            let back = scope.spawn(|| gap(&lab, "b", "a", "10.0.0.1"));
+            std::thread::sleep(std::time::Duration::from_millis(700));
             run(&format!(
                 "ip -n {mid} link set s{n} down && ip -n {mid} link set l{n} down"
             ));
@@ -153,6 +167,12 @@ fn lacp_with_open_vswitch_comes_up_fails_over_and_heals() {
             let (gone, twice) = pings.join().expect("pings");
             eprintln!("e{n} cut {load}: {gone} of 150 requests lost, 10 ms apart");
             assert_eq!(twice, 0);
+            // Each end sends by the other link on its own: whose gap is it?
+            for (whose, gap) in [("ours", there), ("Open vSwitch's", back)] {
+                let told = gap.join().expect("datagrams");
+                eprintln!("  {whose}: {}", told.trim());
+                assert!(told.contains("in a row"), "nothing passed");
+            }
             run(&format!(
                 "ip -n {mid} link set s{n} up && ip -n {mid} link set l{n} up"
             ));
@@ -163,7 +183,7 @@ fn lacp_with_open_vswitch_comes_up_fails_over_and_heals() {
         cut(n, "without load");
     }
     let streamed = std::thread::scope(|scope| {
-        let stream = scope.spawn(|| lab.tcp_of("a", "b", "10.0.0.2", "-t 12"));
+        let stream = scope.spawn(|| lab.tcp_of("a", "b", "10.0.0.2", "-t 16"));
         for n in [0, 1] {
             cut(n, "under a stream that takes both cores");
         }
