@@ -88,7 +88,7 @@ fn a_thousand_silent_stations_are_reached_again_after_a_failover() {
     switch.assert_conserved();
 }
 
-/// N-06: the bridge beyond snoops and has a querier; what a station joined reaches it by the other member without
+/// N-06, R-04: the bridge beyond snoops and has a querier; what a station joined reaches it by the other member without
 /// waiting for the next query.
 #[test]
 fn a_group_is_joined_again_on_the_member_that_took_over() {

@@ -41,6 +41,36 @@ fn fixed_addresses_are_checked_in_every_version() {
     }
 }
 
+/// the network beyond is told where a pod's addresses are, in its VLAN, when the pod arrives.
+#[test]
+fn a_pod_that_arrives_is_announced_beyond_the_uplink() {
+    for mode in ["veth", "tap"] {
+        let node = Node::new(&["a"]);
+        let config = network(
+            json!({"mode": mode, "vlan": 100, "mac": "02:00:00:00:00:2a", "ipam": {
+                "type": "static", "addresses": [{"address": "10.9.4.5/24"}, {"address": "fd00:4::5/64"}],
+            }}),
+        );
+        for (filter, said) in [
+            ("vlan and arp", "who-has 10.9.4.5"),
+            (
+                "vlan and ip6[40] = 136",
+                "neighbor advertisement, tgt is fd00:4::5",
+            ),
+        ] {
+            let line = node.lab.first_frame("wire", "eth0", filter, || {
+                node.done("ADD", "a", "eth0", &config);
+            });
+            assert!(
+                line.contains("02:00:00:00:00:2a > ") && line.contains("vlan 100"),
+                "{line}"
+            );
+            assert!(line.contains(said), "{mode}: {line}");
+            node.done("DEL", "a", "eth0", &config);
+        }
+    }
+}
+
 /// S-25: the plugin `dhcp` gets a lease through the switch, in the pod's VLAN; DEL gives it back to the server
 /// while the interface still works.
 #[test]

@@ -17,7 +17,7 @@ fn bond(tree: &Value) -> BondConfig {
     config(tree).bond["bond0"].clone()
 }
 
-/// K-02, K-04..K-10, W-05: the kernel's names, numbers and defaults, and a VLAN for a target.
+/// K-02, K-04, K-05, K-06, K-07, K-08, K-09, K-10, W-05: the kernel's names, numbers and defaults, and a VLAN for a target.
 #[test]
 fn a_monitor_is_written_as_the_kernel_has_it() {
     let silent = bond(&sound());
