@@ -38,7 +38,7 @@ pub enum Order {
     Answered,
     /// It could not be asked, and had the time that it should need.
     Guarded,
-    /// It was asked and did not answer in time: frames may have overtaken others.
+    /// It did not answer in time, or a worker did not follow: frames may have overtaken others.
     Overdue,
 }
 
@@ -73,7 +73,7 @@ impl fmt::Display for Moved {
         let order = match self.order {
             Order::Answered => "the partner said that all sent before had arrived",
             Order::Guarded => "the partner is not known to answer Markers and had a moment instead",
-            Order::Overdue => "the partner did not say in time that all sent before had arrived",
+            Order::Overdue => "it was not known in time whether all sent before had arrived",
         };
         write!(
             f,
