@@ -18,6 +18,7 @@ mod ovs;
 mod queues;
 mod silent;
 mod trunk;
+mod tx_queue;
 
 use lab::{Lab, eventually, run, sh};
 use serde_json::json;
@@ -88,6 +89,7 @@ fn a_nic_port_is_kept_from_the_kernel_and_put_back_as_found() {
             ipv6,
             link[0]["flags"].clone(),
             link[0]["mtu"].clone(),
+            link[0]["txqlen"].clone(),
             link[0]["promiscuity"].clone(),
         )
     };

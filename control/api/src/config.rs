@@ -265,6 +265,10 @@ pub struct PortConfig {
     /// Bytes of payload: 68 up to the bridge's, which is the default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mtu: Option<u32>,
+    /// Frames that may wait for the device to send them, 0..=2,147,483,647, from 1 for a TAP, whose queue to
+    /// its reader it is; without it as the device was found. Of a bond: of its members that say none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub txqueuelen: Option<u32>,
     /// Receive queues: 1..=64.
     pub queues: u32,
     /// Memory of the receive rings of each queue of a `nic` port, in slots of 67,584 bytes: 2..=4096. A queue
@@ -345,6 +349,7 @@ impl Default for PortConfig {
             bpdu: BpduPolicy::Auto,
             mac_limit: None,
             mtu: None,
+            txqueuelen: None,
             queues: 1,
             ring_slots: None,
             persistent: false,
@@ -398,6 +403,9 @@ pub struct HostConfig {
     /// Bytes of payload: 68 up to the bridge's, which is the default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mtu: Option<u32>,
+    /// As a port's: 1..=2,147,483,647.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub txqueuelen: Option<u32>,
     /// Queues of the TAP: 1..=64.
     pub queues: u32,
 }
@@ -413,6 +421,7 @@ impl Default for HostConfig {
             gateway: None,
             mac: None,
             mtu: None,
+            txqueuelen: None,
             queues: 1,
         }
     }

@@ -76,6 +76,7 @@ impl ActualPort {
     pub fn apply(&mut self, change: &DeviceChange) {
         let device = &mut self.spec.device;
         device.mtu = change.mtu.unwrap_or(device.mtu);
+        device.tx_queue = change.tx_queue.unwrap_or(device.tx_queue);
         device.mac = change.mac.or(device.mac);
         device.up = change.up.unwrap_or(device.up);
         if let Some(addresses) = &change.addresses {

@@ -17,7 +17,7 @@ pub use machine::blocked;
 pub use protection::Kept;
 
 use crate::bond::{Bond, WantedBond};
-use crate::effect::{DeviceSettings, OpenKind, OpenSpec};
+use crate::effect::{DeviceSettings, OpenKind, OpenSpec, TxQueue};
 use crate::facts::Facts;
 use crate::registry::{OutOfIndices, Registry, derived_mac};
 use std::collections::{BTreeMap, BTreeSet};
@@ -293,6 +293,9 @@ fn wanted_port(
                 Some(bond) => {
                     view.logical = bond.index;
                     spec.device.mtu = bond.spec.device.mtu;
+                    if spec.device.tx_queue == TxQueue::AsFound {
+                        spec.device.tx_queue = bond.spec.device.tx_queue;
+                    }
                 }
                 None => {
                     kept = Kept::of(&port);
@@ -410,6 +413,7 @@ fn port_spec(name: &str, port: &PortConfig, bridge: &BridgeConfig, facts: &Facts
     };
     let device = DeviceSettings {
         mtu: mtu(port.mtu.unwrap_or(bridge.mtu)),
+        tx_queue: TxQueue::of(port.txqueuelen),
         // Of other kinds it is the address of the station behind the port.
         mac: stable.map(|stable| port.mac.map_or(stable, mac)),
         up: port.enabled,
@@ -445,6 +449,7 @@ fn host_spec(
     });
     let device = DeviceSettings {
         mtu: mtu(host.mtu.unwrap_or(bridge.mtu)),
+        tx_queue: TxQueue::of(host.txqueuelen),
         mac: Some(own),
         up: true,
         addresses: host.addresses.clone(),

@@ -223,11 +223,40 @@ impl OpenSpec {
     }
 }
 
+/// How many frames may wait for a device to send them (`txqueuelen`).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum TxQueue {
+    /// As many as before the device was ours.
+    #[default]
+    AsFound,
+    /// So many: 0 to 2,147,483,647.
+    Frames(u32),
+}
+
+impl TxQueue {
+    /// What a configuration says.
+    #[must_use]
+    pub fn of(said: Option<u32>) -> Self {
+        said.map_or(Self::AsFound, Self::Frames)
+    }
+
+    /// The number, where one is wanted.
+    #[must_use]
+    pub const fn frames(self) -> Option<u32> {
+        match self {
+            Self::AsFound => None,
+            Self::Frames(frames) => Some(frames),
+        }
+    }
+}
+
 /// What can be changed on an open device.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct DeviceSettings {
     /// Bytes of payload. A `nic` device whose MTU is larger already keeps it.
     pub mtu: u16,
+    /// Frames that may wait for the device.
+    pub tx_queue: TxQueue,
     /// The device's address; `None`: as it is.
     pub mac: Option<MacAddr>,
     /// Administratively up.
@@ -243,6 +272,8 @@ pub struct DeviceSettings {
 pub struct DeviceChange {
     /// See [`DeviceSettings::mtu`].
     pub mtu: Option<u16>,
+    /// See [`DeviceSettings::tx_queue`].
+    pub tx_queue: Option<TxQueue>,
     /// See [`DeviceSettings::mac`].
     pub mac: Option<MacAddr>,
     /// See [`DeviceSettings::up`].
@@ -284,6 +315,7 @@ impl DeviceChange {
         };
         Self {
             mtu: (from.mtu != to.mtu).then_some(to.mtu),
+            tx_queue: (from.tx_queue != to.tx_queue).then_some(to.tx_queue),
             mac: to.mac.filter(|_| from.mac != to.mac),
             up: (from.up != to.up).then_some(to.up),
             addresses: (addresses != AddressChange::default()).then_some(addresses),

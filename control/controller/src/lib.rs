@@ -48,6 +48,6 @@ pub use attachments::{Attachments, Record};
 pub use controller::{Controller, Counters, Peer, Reply, RequestId, Settings, VlanTotals};
 pub use effect::{
     AddressChange, AttachedPort, AttachedState, DeviceChange, DeviceSettings, Effect, EffectError,
-    EffectId, EffectOutput, FoundState, OpenKind, OpenSpec, PortFacts,
+    EffectId, EffectOutput, FoundState, OpenKind, OpenSpec, PortFacts, TxQueue,
 };
 pub use facts::{Link, LinkEvent};

@@ -307,6 +307,7 @@ impl Rig {
                 let device = self.device(*index);
                 let settings = &mut device.settings;
                 settings.mtu = change.mtu.unwrap_or(settings.mtu);
+                settings.tx_queue = change.tx_queue.unwrap_or(settings.tx_queue);
                 settings.mac = change.mac.or(settings.mac);
                 settings.up = change.up.unwrap_or(settings.up);
                 if let Some(addresses) = change.addresses {
@@ -489,6 +490,9 @@ pub(crate) fn text(effect: &Effect) -> String {
             let mut text = format!("set {}", index.0);
             if let Some(mtu) = change.mtu {
                 text += &format!(" mtu {mtu}");
+            }
+            if let Some(queue) = change.tx_queue {
+                text += &format!(" txqueuelen {queue:?}");
             }
             if let Some(up) = change.up {
                 text += if up { " up" } else { " down" };

@@ -111,6 +111,9 @@ pub(crate) struct Edit {
     /// Bytes of payload
     #[arg(long, value_name = "BYTES")]
     mtu: Option<String>,
+    /// Frames that may wait for the device to send them
+    #[arg(long, value_name = "FRAMES")]
+    txqueuelen: Option<String>,
     /// The address of a TAP's device
     #[arg(long)]
     mac: Option<String>,
@@ -145,6 +148,7 @@ impl Edit {
             ("trunk", &self.trunk),
             ("native_vlan", &self.native_vlan),
             ("mtu", &self.mtu),
+            ("txqueuelen", &self.txqueuelen),
             ("mac", &self.mac),
             ("netns", &self.netns),
             ("queues", &self.queues),

@@ -6,9 +6,11 @@
 
 pub(crate) mod state;
 
+use crate::effect_error::{io_error, port_error};
 use crate::engine::Handles;
 use crate::files::{self, Files};
 use crate::reaper::{Reaper, Remains};
+use crate::tx_queue::{self, SET_TX_QUEUE};
 use crossbeam::channel::{Receiver, Sender, unbounded};
 use hashbrown::HashMap;
 use std::io;
@@ -25,8 +27,8 @@ use vswitch_controller::{
 use vswitch_core::mailbox::Retired;
 use vswitch_core::testing::MemPort;
 use vswitch_io::{
-    HandedNic, HandedTap, IpPrefix, NetNs, NicSpec, OpenedPort, PortCause, PortError, PortKeep,
-    TapSpec, addr, handed, link, open_handed_nic, open_handed_tap, open_nic, open_tap,
+    HandedNic, HandedTap, IpPrefix, NetNs, NicSpec, OpenedPort, PortKeep, TapSpec, addr, handed,
+    link, open_handed_nic, open_handed_tap, open_nic, open_tap,
 };
 
 /// Something for the thread to do.
@@ -168,6 +170,8 @@ struct Kept {
     keep: PortKeep,
     /// 0: unknown, in another namespace.
     ifindex: u32,
+    /// Frames that might wait for the device before it was ours.
+    tx_queue: Option<u32>,
     netns: Option<NetNs>,
     /// It was made for this port alone: nothing is put back, and nobody waits for its end.
     for_us: bool,
@@ -348,6 +352,12 @@ impl Keeper {
                 warnings.push(format!("no default route by {gateway}: {error}"));
             }
         }
+        let before = keep.before().and_then(|before| before.tx_queue);
+        let wanted = spec.device.tx_queue.frames();
+        let tx_queue = within(netns.as_ref(), || {
+            tx_queue::begin(facts.ifindex, before, wanted)
+        })
+        .map_err(|e| io_error(SET_TX_QUEUE, &spec.name, &e))?;
         let found = keep
             .before()
             .and_then(|before| serde_json::to_string(before).ok());
@@ -376,6 +386,7 @@ impl Keeper {
             name: spec.name.clone(),
             keep,
             ifindex: facts.ifindex,
+            tx_queue,
             netns,
             for_us: handed || spec.made_for_us,
         };
@@ -405,6 +416,7 @@ impl Keeper {
             ifindex,
             netns,
             for_us,
+            ..
         } = kept;
         let mortal = delete && keep.make_mortal().map_err(|error| port_error(&error))?;
         if delete && for_us && (mortal || netns.is_none()) {
@@ -433,6 +445,7 @@ impl Keeper {
         let Some(Kept {
             name,
             ifindex,
+            tx_queue,
             netns,
             ..
         }) = self.keeps.get(&index)
@@ -445,6 +458,12 @@ impl Keeper {
         };
         if let Some(mtu) = change.mtu {
             set("set the MTU of", &|| link::set_mtu(ifindex, mtu.into()))?;
+        }
+        let found = *tx_queue;
+        if let Some(wanted) = change.tx_queue {
+            set(SET_TX_QUEUE, &|| {
+                tx_queue::change(ifindex, found, wanted.frames())
+            })?;
         }
         if let Some(mac) = change.mac {
             set("set the address of", &|| link::set_mac(ifindex, mac))?;
@@ -501,7 +520,10 @@ impl Keeper {
     }
 }
 
-fn within(netns: Option<&NetNs>, work: impl FnOnce() -> io::Result<()> + Send) -> io::Result<()> {
+fn within<T: Send>(
+    netns: Option<&NetNs>,
+    work: impl FnOnce() -> io::Result<T> + Send,
+) -> io::Result<T> {
     match netns {
         Some(netns) => netns.run(work),
         None => work(),
@@ -531,37 +553,5 @@ fn prefix(cidr: &Cidr) -> IpPrefix {
     IpPrefix {
         addr: addr.parse().unwrap_or_else(|_| IpAddr::from([0, 0, 0, 0])),
         len: len.parse().unwrap_or(32),
-    }
-}
-
-fn io_error(what: &str, object: &str, error: &io::Error) -> EffectError {
-    let errno = error.raw_os_error().unwrap_or(0);
-    EffectError {
-        operation: format!("{what} {object}"),
-        errno,
-        errno_name: vswitch_api::error::errno_name(errno)
-            .unwrap_or_default()
-            .to_owned(),
-        message: error.to_string(),
-        hint: None,
-    }
-}
-
-fn port_error(error: &PortError) -> EffectError {
-    let errno = match &error.source {
-        PortCause::Missing | PortCause::Gone => 19,
-        PortCause::Busy | PortCause::NameTaken { .. } => 16,
-        PortCause::Denied => 1,
-        PortCause::Os(error) => error.raw_os_error().unwrap_or(0),
-        _ => 0,
-    };
-    EffectError {
-        operation: error.op.to_string(),
-        errno,
-        errno_name: vswitch_api::error::errno_name(errno)
-            .unwrap_or_default()
-            .to_owned(),
-        message: error.source.to_string(),
-        hint: error.hint.clone(),
     }
 }

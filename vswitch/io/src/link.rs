@@ -49,6 +49,8 @@ pub struct Link {
     pub mtu: u32,
     /// The largest MTU that the driver takes; 0 where it does not say.
     pub max_mtu: u32,
+    /// Frames that wait at most for the device to send them (`txqueuelen`).
+    pub tx_queue: u32,
     /// Switched on by the administrator.
     pub up: bool,
     /// The cable is in, or the peer is up. Always `false` while the device is down.
@@ -90,6 +92,7 @@ impl Link {
             permanent_mac: None,
             mtu: 0,
             max_mtu: 0,
+            tx_queue: 0,
             up: flags & IFF_UP != 0,
             carrier: flags & IFF_LOWER_UP != 0,
             promiscuous: flags & IFF_PROMISC != 0,
@@ -113,6 +116,7 @@ impl Link {
             libc::IFLA_ADDRESS => self.mac = mac(value),
             libc::IFLA_PERM_ADDRESS => self.permanent_mac = mac(value),
             libc::IFLA_MTU => self.mtu = number.unwrap_or(0),
+            libc::IFLA_TXQLEN => self.tx_queue = number.unwrap_or(0),
             libc::IFLA_MAX_MTU => self.max_mtu = number.unwrap_or(0),
             libc::IFLA_MASTER => self.master = number.filter(|&master| master != 0),
             libc::IFLA_PROMISCUITY => self.promiscuity = number.unwrap_or(0),
@@ -239,6 +243,17 @@ pub fn set_up(ifindex: u32, up: bool) -> io::Result<()> {
 pub fn set_mtu(ifindex: u32, mtu: u32) -> io::Result<()> {
     set(ifindex, 0, 0, |request| {
         request.attribute(libc::IFLA_MTU, &mtu.to_ne_bytes());
+    })
+}
+
+/// Sets how many frames may wait for the device to send them (`txqueuelen`): its queueing discipline takes
+/// the number, and a TAP makes the queue to its reader that long.
+///
+/// # Errors
+/// `ENOMEM` for a TAP's queue that the kernel has no memory for.
+pub fn set_tx_queue(ifindex: u32, frames: u32) -> io::Result<()> {
+    set(ifindex, 0, 0, |request| {
+        request.attribute(libc::IFLA_TXQLEN, &frames.to_ne_bytes());
     })
 }
 

@@ -80,6 +80,9 @@ pub struct DeviceBefore {
     pub up: bool,
     /// Payload bytes after the Ethernet header.
     pub mtu: u32,
+    /// Frames that wait at most for the device; `None` where an earlier version did not write it down.
+    #[serde(default)]
+    pub tx_queue: Option<u32>,
     /// Generic receive offload; `None` where the device has no such switch.
     pub gro: Option<bool>,
     /// Large receive offload; `None` where the device has no such switch.
@@ -106,6 +109,7 @@ impl DeviceBefore {
             mac: link.mac.map(|mac| mac.0),
             up: link.up,
             mtu: link.mtu,
+            tx_queue: Some(link.tx_queue),
             gro: ethtool.gro(&link.name).ok(),
             lro: ethtool.lro(&link.name).ok(),
             disable_ipv6: sysctl::ipv6_disabled(&link.name)?,
@@ -428,6 +432,11 @@ fn restore_each(before: &DeviceBefore, failed: &mut dyn FnMut(io::Error)) {
     }
     if link.mtu != before.mtu {
         check(link::set_mtu(link.ifindex, before.mtu));
+    }
+    if let Some(frames) = before.tx_queue
+        && frames != link.tx_queue
+    {
+        check(link::set_tx_queue(link.ifindex, frames));
     }
     if link.up != before.up {
         check(link::set_up(link.ifindex, before.up));

@@ -116,6 +116,7 @@ fn a_record_of_another_device_is_ignored() {
             mac: Some([2, 9, 9, 9, 9, 9]),
             up: false,
             mtu: 700,
+            tx_queue: Some(7),
             gro: Some(true),
             lro: None,
             disable_ipv6: Some(false),

@@ -119,6 +119,9 @@ pub struct Port {
     pub mac: Option<String>,
     /// Bytes of payload.
     pub mtu: u32,
+    /// Frames that may wait for the device, where the configuration says it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub txqueuelen: Option<u32>,
     /// Receive queues.
     pub queues: u32,
     /// Whether the operator wants it up.

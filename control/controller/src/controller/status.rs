@@ -144,6 +144,7 @@ impl Controller {
             netns: wanted.spec.netns().map(str::to_owned),
             mac: mac.map(|mac| mac.to_string()),
             mtu: u32::from(wanted.view.mtu),
+            txqueuelen: wanted.spec.device.tx_queue.frames(),
             queues: u32::from(wanted.spec.queues),
             admin_up: wanted.enabled,
             state: status.state.to_owned(),

@@ -145,6 +145,7 @@ fn facts(port: &Port, now: &str) -> Facts {
         facts.add("ip", port.addresses.join(", "));
     }
     facts.add("mtu", port.mtu);
+    facts.maybe("txqueuelen", port.txqueuelen);
     facts.add("queues", port.queues);
     facts.maybe("speed", port.speed_mbps.map(units::speed));
     let words = vlan_words(&port.vlans);

@@ -12,6 +12,8 @@ use crate::text::{known_hint, nearest};
 const QUEUES_MAX: u32 = 64;
 /// Most receive ring slots of a `nic` port: 264 MiB.
 const RING_SLOTS_MAX: u32 = 4096;
+/// The longest transmit queue, in frames: the kernel's bonding manual takes up to `INT_MAX`.
+const TX_QUEUE_MAX: u32 = i32::MAX.unsigned_abs();
 
 /// `[daemon]`.
 pub(super) fn daemon(config: &Config, found: &mut Found) {
@@ -284,6 +286,26 @@ pub(super) fn port(config: &Config, name: &str, port: &PortConfig, found: &mut F
     port_kind(name, port, found);
 }
 
+/// The length of the transmit queue: the kernel's bounds, and a TAP with none would take no frame.
+fn tx_queue(name: &str, port: &PortConfig, found: &mut Found) {
+    let at = ["port", name, "txqueuelen"];
+    let Some(frames) = port.txqueuelen else {
+        return;
+    };
+    let elsewhere = port.kind == PortKind::Nic && port.netns.is_some();
+    if elsewhere || port.kind == PortKind::Mem {
+        let (what, hint) = if elsewhere {
+            ("is left as it is", "set it where the device was made")
+        } else {
+            ("does not exist", "take it out")
+        };
+        let message = format!("the device of this port {what}");
+        found.add(&at, message, hint);
+    }
+    let least = u32::from(port.kind == PortKind::Tap);
+    found.range(&at, frames, least, TX_QUEUE_MAX);
+}
+
 /// Fields that a port of this kind does not have.
 fn port_kind(name: &str, port: &PortConfig, found: &mut Found) {
     let tap_only = [
@@ -296,6 +318,7 @@ fn port_kind(name: &str, port: &PortConfig, found: &mut Found) {
         ),
     ];
     let both = [("netns", port.netns.is_some())];
+    tx_queue(name, port, found);
     if port.kind == PortKind::Bond && port.queues != 1 {
         found.add(
             &["port", name, "queues"],
@@ -425,6 +448,9 @@ pub(super) fn host(config: &Config, name: &str, host: &HostConfig, found: &mut F
     }
     if let Some(mtu) = host.mtu {
         found.mtu(&at("mtu"), mtu, bridge);
+    }
+    if let Some(frames) = host.txqueuelen {
+        found.range(&at("txqueuelen"), frames, 1, TX_QUEUE_MAX);
     }
     if let Some(mac) = host.mac {
         found.station(&at("mac"), mac);

@@ -315,6 +315,35 @@ fn mtus_stay_in_bounds_and_below_the_bridges() {
     assert_eq!(vm1(|port| port.mtu = Some(68)), "");
 }
 
+/// K-42
+#[test]
+fn a_transmit_queue_has_the_kernels_bounds_and_a_taps_is_not_empty() {
+    for frames in [1, i32::MAX.unsigned_abs()] {
+        assert_eq!(vm1(|port| port.txqueuelen = Some(frames)), "");
+        assert_eq!(host(|host| host.txqueuelen = Some(frames)), "");
+    }
+    for frames in [0, i32::MAX.unsigned_abs() + 1] {
+        let wrong = vm1(|port| port.txqueuelen = Some(frames));
+        says(&wrong, &["port.vm1.txqueuelen", "1 to 2147483647"]);
+        let wrong = host(|host| host.txqueuelen = Some(frames));
+        says(&wrong, &["host.br0.txqueuelen", "1 to 2147483647"]);
+    }
+    let nic = |port: &mut PortConfig| {
+        (port.kind, port.txqueuelen) = (PortKind::Nic, Some(0));
+    };
+    assert_eq!(vm1(nic), "");
+    let elsewhere = vm1(|port| {
+        nic(port);
+        port.netns = Some("pod".into());
+    });
+    says(
+        &elsewhere,
+        &["port.vm1.txqueuelen", "where the device was made"],
+    );
+    let none = vm1(|port| (port.kind, port.txqueuelen) = (PortKind::Mem, Some(5)));
+    says(&none, &["port.vm1.txqueuelen", "does not exist"]);
+}
+
 #[test]
 fn an_uplink_is_a_nic_of_this_bridge() {
     says(
