@@ -216,9 +216,19 @@ fn modes_that_need_no_switch_are_duplicate_free_beside_a_kernel_bridge() {
     let switch = beside_a_kernel_bridge(&mut lab);
     lab.wait_ping("a", "10.0.0.2");
     let lan = lab.ns("lan");
-    for mode in ["balance-slb", "balance-tlb", "balance-alb", "active-backup"] {
-        switch.call("io.vswitch.Switch.Apply", as_json(mode));
+    for (mode, src) in [
+        ("balance-slb", "pin"),
+        ("balance-tlb", "pin"),
+        ("balance-tlb", "rewrite"),
+        ("balance-alb", "pin"),
+        ("balance-alb", "rewrite"),
+        ("active-backup", "pin"),
+    ] {
+        let mut config = as_json(mode);
+        config["config"]["bond"]["bond0"]["tlb_src"] = json!(src);
+        switch.call("io.vswitch.Switch.Apply", config);
         lab.wait_ping("a", "10.0.0.2");
+        let mode = format!("{mode}, {src}");
         let counted = std::thread::scope(|scope| {
             let pings = scope.spawn(|| pings(&lab, "a", "10.0.0.2", 100));
             for _ in 0..15 {
@@ -257,5 +267,73 @@ fn modes_that_need_no_switch_are_duplicate_free_beside_a_kernel_bridge() {
         assert!(streamed.arrived() > 10_000_000, "{mode}: {streamed:?}");
         eprintln!("{mode}: {streamed:?}");
     }
+    switch.assert_conserved();
+}
+
+/// K-22, K-23: flows leave by both members, those of the other one from its address; the switch beyond finds
+/// the host where the active member is and each member at its own port, whoever speaks.
+#[test]
+fn rewritten_flows_leave_by_both_members_and_the_switch_beyond_keeps_everybody_in_place() {
+    let mut lab = Lab::new();
+    let switch = beside_a_kernel_bridge(&mut lab);
+    let mut config = as_json("balance-tlb");
+    config["config"]["bond"]["bond0"]["tlb_src"] = json!("rewrite");
+    switch.call("io.vswitch.Switch.Apply", config);
+    lab.wait_ping("a", "10.0.0.2");
+    let address = |ns: &str, dev: &str| {
+        let ns = lab.ns(ns);
+        let text = run(&format!(
+            "ip netns exec {ns} cat /sys/class/net/{dev}/address"
+        ));
+        text.trim().to_owned()
+    };
+    let (a, e0, e1) = (
+        address("a", "eth0"),
+        address("sw", "e0"),
+        address("sw", "e1"),
+    );
+    let lan = lab.ns("lan");
+    let learned = |mac: &str| {
+        let table = run(&format!("bridge -n {lan} fdb show br kbr dynamic"));
+        let mut rows = table.lines().filter(|row| row.starts_with(mac));
+        let row = rows.next().unwrap_or("").to_owned();
+        row.split_whitespace().nth(2).map(str::to_owned)
+    };
+    let placed = |at: [(&str, &str); 3]| {
+        eventually("everybody is in their place", || {
+            at.iter()
+                .all(|(mac, port)| learned(mac).as_deref() == Some(*port))
+        });
+    };
+    placed([(&a, "p0"), (&e0, "p0"), (&e1, "p1")]);
+    let out = |port: &str| {
+        let rows = switch.call("io.vswitch.Stats.Ports", json!({ "port": port }));
+        rows["ports"][0]["framesOut"].as_u64().expect("a number")
+    };
+    // Flows enough that both members get some, to a host that answers to a alone.
+    let sent = ["e0", "e1"].map(out);
+    for number in 0..32 {
+        let ok = lab.ok_in("a", &format!("ping -c 1 -W 2 -p {number:02x} 10.0.0.2"));
+        assert!(ok, "{number}");
+    }
+    let now = ["e0", "e1"].map(out);
+    assert!(
+        now[0] > sent[0] + 3 && now[1] > sent[1] + 3,
+        "{sent:?} {now:?}"
+    );
+    placed([(&a, "p0"), (&e0, "p0"), (&e1, "p1")]);
+    let told = switch.call("io.vswitch.Bond.List", json!({ "bond": "bond0" }));
+    let members = &told["bonds"][0]["members"];
+    assert_eq!(members[1]["reason"], format!("carries flows, as from {e1}"));
+    // The active one is lost: the other one speaks from its address, and everybody is there.
+    run(&format!("ip -n {lan} link set p0 down"));
+    placed([(&a, "p1"), (&e0, "p1"), (&a, "p1")]);
+    lab.wait_ping("a", "10.0.0.2");
+    run(&format!("ip -n {lan} link set p0 up"));
+    eventually(
+        "the first member sends again, from the other's address",
+        || learned(&e1).as_deref() == Some("p0"),
+    );
+    placed([(&a, "p1"), (&e0, "p1"), (&e1, "p0")]);
     switch.assert_conserved();
 }

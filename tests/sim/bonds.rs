@@ -446,7 +446,15 @@ fn explain_names_the_member_and_why() {
             .filter(|step| matches!(step, Step::By { .. }))
             .collect();
         let member = PortIndex(member);
-        assert_eq!(by, [Step::By { member, why }]);
+        let source = None;
+        assert_eq!(
+            by,
+            [Step::By {
+                member,
+                why,
+                source
+            }]
+        );
     }
     let admits = [Admits::Everything, Admits::Nothing, Admits::Nothing];
     let switch = bonded(Transmit::One(PortIndex(11)), admits);

@@ -22,6 +22,7 @@ mod protect;
 mod rates;
 mod reconfigure;
 mod reflections;
+mod rewriting;
 mod steps;
 mod strangers;
 mod two_bridges;

@@ -31,7 +31,7 @@ pub use bond::BondConfig;
 pub use bond::targets::{ArpTarget, NsTarget, TARGETS_MAX, Target};
 pub use bond::words::{
     AdSelect, ArpAllTargets, ArpValidate, BondMode, FailOverMac, Goodbye, HashPolicy, KeyPolicy,
-    LacpRate, OnOff, PrimaryReselect,
+    LacpRate, OnOff, PrimaryReselect, TlbSrc,
 };
 pub use check::{ConfigError, check, check_name};
 pub use edit::{edit, guard_protected};

@@ -413,7 +413,7 @@ impl Bond {
         }
         if active != self.active {
             let before = std::mem::replace(&mut self.active, active);
-            if self.has_active() {
+            if self.has_active() || self.rewrites() {
                 happened.push(Happened::Active {
                     member: active.and_then(|index| self.name_of(index)),
                     before: before.and_then(|index| self.name_of(index)),
@@ -445,6 +445,10 @@ impl Bond {
     /// partner moves them itself from link to link; another partner knows nothing of them.
     fn moves(&self, before: &Transmit, partner_before: Option<SystemId>) -> bool {
         let (was, is) = (before.members(), self.transmit.members());
+        if let Transmit::Rewritten(is) = &self.transmit {
+            // Everybody is beside the member that takes what comes in.
+            return !matches!(before, Transmit::Rewritten(was) if was.active == is.active);
+        }
         let lost = || was.iter().any(|member| !is.contains(member));
         let same_partner = self.partner.is_some() && self.partner == partner_before;
         !is.is_empty() && (was.is_empty() || !same_partner && lost())

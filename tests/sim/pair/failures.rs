@@ -11,8 +11,8 @@
 //! | swapped | two cables change places, with carriers that go and come |
 //! | swapped unseen | the same, and no carrier says so |
 
-use super::rig::{DELAY, End, NOTICE, Rig, TICK, ms};
-use vswitch_api::config::{BondConfig, BondMode, LacpRate, OnOff};
+use super::rig::{DELAY, End, HOSTS, NOTICE, Rig, TICK, ms, stations};
+use vswitch_api::config::{BondConfig, BondMode, LacpRate, OnOff, TlbSrc};
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Failure {
@@ -65,9 +65,15 @@ struct Case {
 }
 
 impl Case {
-    fn new(mode: BondMode, coupled: bool, failure: Failure) -> Self {
+    fn new(
+        mode: BondMode,
+        coupled: bool,
+        failure: Failure,
+        change: &impl Fn(&mut BondConfig),
+    ) -> Self {
         let here = config(mode, |config| {
             config.coupled_control = if coupled { OnOff::ON } else { OnOff::OFF };
+            change(config);
         });
         let shared = matches!(
             mode,
@@ -79,6 +85,7 @@ impl Case {
         let there = (!shared).then_some(&here);
         let what = format!("{mode:?}, coupled {coupled}, {failure:?}");
         let mut rig = Rig::new(what, &here, there);
+        rig.ip = here.tlb_src == TlbSrc::Rewrite;
         // A switch that knows of no bond and of no station floods, and for the grace after members came that
         // is let in by two (`shares.rs`).
         rig.quiet = shared;
@@ -99,6 +106,22 @@ impl Case {
         };
         case.nothing_is_lost_for(1_000);
         case
+    }
+
+    /// Behind the bond there are stations of the other side alone.
+    fn nobody_is_looked_for_on_the_wrong_side(&mut self) {
+        let there: Vec<_> = HOSTS
+            .into_iter()
+            .flat_map(|host| stations(1, host))
+            .collect();
+        let rewrites = self.rig.ip;
+        let ours = self.rig.ours(0).expect("a switch of ours");
+        let uplink = ours.uplink();
+        assert!(
+            uplink.iter().all(|mac| there.contains(mac)),
+            "{uplink:?} are behind the bond"
+        );
+        assert_eq!(ours.rewritten > 100, rewrites, "{}", ours.rewritten);
     }
 
     fn lacp(&self) -> bool {
@@ -217,6 +240,9 @@ impl Case {
                 self.rig.swap(0, 1);
                 let bound = if self.lacp() {
                     JOINED + 1_000
+                } else if self.rig.ip {
+                    // It may be long until a station's frame leaves by the active member: `lp_interval`.
+                    1_000
                 } else if self.beyond() {
                     ALL_SPOKE
                 } else {
@@ -251,10 +277,15 @@ impl Case {
 }
 
 fn through_everything(mode: BondMode, coupled: bool) {
+    through_everything_with(mode, coupled, |_| {});
+}
+
+fn through_everything_with(mode: BondMode, coupled: bool, change: impl Fn(&mut BondConfig)) {
     for failure in FAILURES {
-        let mut case = Case::new(mode, coupled, failure);
+        let mut case = Case::new(mode, coupled, failure, &change);
         case.fail();
         case.nothing_is_lost_for(2_000);
+        case.nobody_is_looked_for_on_the_wrong_side();
     }
 }
 
@@ -304,6 +335,19 @@ fn balance_tlb() {
 #[test]
 fn balance_alb() {
     through_everything(BondMode::BalanceAlb, true);
+}
+
+/// K-22: from the members' addresses, by hash and by destination.
+#[test]
+fn rewritten_sources() {
+    for mode in [BondMode::BalanceTlb, BondMode::BalanceAlb] {
+        for dynamic in [OnOff::OFF, OnOff::ON] {
+            through_everything_with(mode, true, |config| {
+                config.tlb_src = TlbSrc::Rewrite;
+                config.tlb_dynamic_lb = dynamic;
+            });
+        }
+    }
 }
 
 /// N-01

@@ -1,16 +1,17 @@
 //! A switch of ours: a bond, the passes it steers, and what a control thread does between them.
 
-use super::rig::{HOSTS, MEMBERS, Out, is_member};
+use super::rig::{HOSTS, MEMBERS, Out, is_member, ms};
 use crate::lan;
 use vswitch_api::config::BondConfig;
-use vswitch_base::{EtherView, Instant, PortIndex};
+use vswitch_base::{EtherView, Instant, MacAddr, PortIndex};
 use vswitch_controller::bond::moving::Order;
 use vswitch_controller::bond::negotiation::frame;
 use vswitch_controller::bond::{Bond, Happened, LinkSeen, WantedBond};
 use vswitch_core::bond::{Admits, Transmit};
 use vswitch_core::testing::announcements::rarp;
-use vswitch_core::testing::{MemSwitch, station};
+use vswitch_core::testing::{MemSwitch, dot1q, station};
 use vswitch_core::verdict::PuntReason;
+use vswitch_tests::tagged;
 
 const BOND: u16 = 10;
 
@@ -30,6 +31,10 @@ pub(super) struct Ours {
     waiting: Vec<(PortIndex, Vec<u8>)>,
     /// Frames that a member did not let in since the bond takes nothing there.
     pub(super) refused: usize,
+    /// When the switch beyond is reminded of stations that the active member keeps known, where others send too.
+    reminds: Option<Instant>,
+    /// Frames that left from a member's address.
+    pub(super) rewritten: usize,
     /// How flows moved from member to member.
     pub(super) moves: Vec<Order>,
 }
@@ -64,6 +69,8 @@ impl Ours {
             stalled: None,
             waiting: Vec::new(),
             refused: 0,
+            rewritten: 0,
+            reminds: None,
             moves: Vec::new(),
         }
     }
@@ -108,7 +115,8 @@ impl Ours {
     }
 
     pub(super) fn deadline(&self) -> Option<Instant> {
-        self.stalled.or_else(|| self.bond.poll_timeout())
+        let bond = self.bond.poll_timeout().into_iter();
+        self.stalled.or_else(|| bond.chain(self.reminds).min())
     }
 
     /// A frame came in at a port; what leaves.
@@ -150,8 +158,29 @@ impl Ours {
 
     fn sent(&mut self) -> Vec<Out> {
         let sent = self.switch.take_sent().into_iter();
-        sent.flat_map(|(port, frames)| frames.into_iter().map(move |f| (port, f.bytes)))
-            .collect()
+        let sent: Vec<Out> = sent
+            .flat_map(|(port, frames)| frames.into_iter().map(move |f| (port, f.bytes)))
+            .collect();
+        if let Transmit::Rewritten(by) = self.bond.transmit().clone() {
+            for (port, bytes) in sent.iter().filter(|(port, _)| is_member(*port)) {
+                let from = MacAddr(bytes[6..12].try_into().expect("an address"));
+                match by.source(PortIndex(*port)) {
+                    Some(source) => {
+                        self.rewritten += 1;
+                        assert_eq!(source.mac(), from, "of {port}");
+                    }
+                    None => assert_eq!(by.active.0, *port, "as from {from}"),
+                }
+            }
+        }
+        sent
+    }
+
+    /// Addresses behind the bond.
+    pub(super) fn uplink(&self) -> Vec<MacAddr> {
+        let entries = self.switch.fdb(0).entries();
+        let behind = entries.filter(|entry| entry.port.0 == BOND);
+        behind.map(|entry| entry.mac).collect()
     }
 
     /// What the control thread does; what leaves.
@@ -195,6 +224,19 @@ impl Ours {
         for (member, payload) in self.bond.take_slow() {
             let from = seen[of(member)].mac.unwrap_or_default();
             out.push((member.0, frame(from, &payload).into_vec()));
+        }
+        if let Transmit::Rewritten(by) = self.bond.transmit()
+            && self.reminds.is_none_or(|at| at <= now)
+        {
+            let interval = self.bond.wanted().config.lp_interval;
+            self.reminds = Some(now + ms(u64::from(interval) * 1_000));
+            let all = HOSTS.into_iter();
+            let all = all.flat_map(|host| super::rig::stations(self.side, host));
+            out.extend(all.map(|mac| {
+                let mut frame = tagged(mac, mac, &[dot1q(10)]);
+                frame[16..18].copy_from_slice(&[0x90, 0]);
+                (by.active.0, frame)
+            }));
         }
         if self.bond.take_moved() {
             for host in HOSTS {

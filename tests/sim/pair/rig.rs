@@ -24,6 +24,8 @@ pub(super) const DELAY: u64 = 1;
 const STATIONS: u32 = 6;
 /// One frame in so many is for all.
 const BROADCASTS: usize = 5;
+/// Where in an IPv4 packet its destination is, which then is the frame's number.
+const DESTINATION: usize = 16;
 /// LACPDUs of a member in any second.
 const LACPDUS: usize = 3;
 
@@ -97,6 +99,8 @@ pub(super) struct Rig {
     /// From one frame of a host to its next.
     pub(super) tick: Duration,
     pub(super) quiet: bool,
+    /// What is said is IP.
+    pub(super) ip: bool,
     /// No Marker arrives, as with a partner that has no responder.
     pub(super) no_markers: bool,
     /// The latest frame of each pair of stations that its host got.
@@ -134,6 +138,7 @@ impl Rig {
             talks: now,
             tick: ms(TICK),
             quiet: false,
+            ip: false,
             no_markers: false,
             latest: BTreeMap::new(),
             overtaken: 0,
@@ -375,6 +380,12 @@ impl Rig {
                     }
                     _ => (plain(dst, from), 14),
                 };
+                let at = if self.ip {
+                    bytes[at - 2..=at].copy_from_slice(&[0x08, 0, 0x45]);
+                    at + DESTINATION
+                } else {
+                    at
+                };
                 bytes[at..at + 4].copy_from_slice(&u32::try_from(number).unwrap().to_be_bytes());
                 self.said.push(Said {
                     at: self.now,
@@ -432,9 +443,12 @@ impl Rig {
 /// The number of a host's frame.
 fn number_of(bytes: &[u8]) -> Option<usize> {
     let at = if bytes[12..14] == [0x81, 0] { 16 } else { 12 };
-    if bytes[at..at + 2] != EXPERIMENTAL.0.to_be_bytes() {
-        return None;
-    }
-    let number = bytes[at + 2..at + 6].try_into().unwrap();
+    let kind = [bytes[at], bytes[at + 1]];
+    let at = match kind {
+        [0x08, 0] => at + 2 + DESTINATION,
+        other if other == EXPERIMENTAL.0.to_be_bytes() => at + 2,
+        _ => return None,
+    };
+    let number = bytes[at..at + 4].try_into().unwrap();
     usize::try_from(u32::from_be_bytes(number)).ok()
 }

@@ -12,6 +12,7 @@
 //!
 //! Pure, without allocation, and safe on any bytes: a frame that ends early is hashed by what it has.
 
+mod balanced;
 mod dissect;
 #[cfg(test)]
 mod tests;

@@ -13,11 +13,13 @@
 pub mod buckets;
 pub mod copies;
 pub mod held;
+pub mod rewriting;
 pub mod round_robin;
 
 pub use buckets::Buckets;
 pub use copies::{Copies, Once};
 pub use held::Held;
+pub use rewriting::{Balance, Rewritten};
 pub use round_robin::RoundRobin;
 
 use crate::verdict::DropReason;
@@ -26,10 +28,6 @@ use vswitch_base::{EtherType, MacWord, PortIndex, Tci, Vid};
 
 /// How a bond chooses the members that send a frame. No list is empty: a bond without members that can
 /// send is [`Transmit::Nobody`], and its state is not forwarding.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "one for each bond of a snapshot, and a box would cost each frame a look into memory"
-)]
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub enum Transmit {
     /// No member can send.
@@ -41,6 +39,9 @@ pub enum Transmit {
     Turns(Turns),
     /// The one that the frame's hash falls on (balance-xor, 802.3ad, balance-slb).
     Hashed(Hashed),
+    /// Flows by any, from the members' own addresses, and what is no flow by the active one (balance-tlb and
+    /// balance-alb that rewrite).
+    Rewritten(Rewritten),
     /// Every one, a copy each (broadcast).
     Copies(Box<[PortIndex]>),
 }
@@ -106,6 +107,8 @@ pub enum Admits {
     Once(Once),
     /// Its share: members of a bond that the switch beyond does not know of (balance-slb).
     Share(Share),
+    /// Everything but what has one of these sources: the members' own, from which the others send.
+    Strangers(Box<[MacWord]>),
 }
 
 /// The share of a member of a bond whose other side floods to every member. A unicast frame is let in by
@@ -133,15 +136,16 @@ pub struct Handover {
 }
 
 impl Admits {
-    /// Whether a frame to that station, or group, may be let in: where each frame counts ([`Once`]) there is
-    /// more to ask.
+    /// Whether a frame to that station, or group, from that address may be let in: where each frame counts
+    /// ([`Once`]) there is more to ask.
     #[inline]
     #[must_use]
-    pub fn takes(&self, to: Station) -> bool {
+    pub fn takes(&self, to: Station, from: MacWord) -> bool {
         let dst = to.mac;
         match self {
             Self::Everything | Self::Once(_) => true,
             Self::Nothing => false,
+            Self::Strangers(ours) => !ours.contains(&from),
             Self::Share(share) if dst.is_multicast() => share.groups,
             Self::Share(share) => share.is_of(to, &share.stations),
         }
@@ -152,7 +156,7 @@ impl Admits {
     #[inline]
     pub(crate) fn counts(&self, to: Station) -> Option<&Once> {
         match self {
-            Self::Everything | Self::Nothing => None,
+            Self::Everything | Self::Nothing | Self::Strangers(_) => None,
             Self::Once(once) => Some(once),
             Self::Share(share) => {
                 let handover = share.handover.as_ref()?;
@@ -176,7 +180,7 @@ impl Admits {
     /// what another one sent.
     #[must_use]
     pub const fn expects_echoes(&self) -> bool {
-        matches!(self, Self::Share(_))
+        matches!(self, Self::Share(_) | Self::Strangers(_))
     }
 
     /// Why a frame that it does not take is dropped.
@@ -185,6 +189,7 @@ impl Admits {
         match self {
             Self::Share(_) => DropReason::BondShare,
             Self::Once(_) => DropReason::BondDuplicate,
+            Self::Strangers(_) => DropReason::BondReflected,
             Self::Everything | Self::Nothing => DropReason::BondInactive,
         }
     }
@@ -235,6 +240,7 @@ impl Transmit {
                 let number = hashed.number(station, flow);
                 hashed.buckets.pick(number).into_iter().for_each(send);
             }
+            Self::Rewritten(rewritten) => send(rewritten.pick(flow().as_ref())),
             Self::Turns(turns) => {
                 if flow().is_some_and(|flow| flow.is_igmp()) {
                     return send(turns.groups);
@@ -259,6 +265,11 @@ impl Transmit {
                 can_send.map(|(member, _)| *member).collect()
             }
             Self::Hashed(hashed) => hashed.buckets.owners().to_vec(),
+            Self::Rewritten(rewritten) => {
+                let mut members = rewritten.buckets.owners().to_vec();
+                members.push(rewritten.active);
+                members
+            }
             Self::Copies(members) => members.to_vec(),
         };
         members.sort_unstable();
@@ -266,14 +277,35 @@ impl Transmit {
         members
     }
 
-    /// How the members that [`Self::each`] names were chosen.
+    /// How the members that [`Self::each`] names were chosen; of [`Self::Rewritten`], where it was no case for
+    /// the active one.
     #[must_use]
     pub const fn why(&self) -> Chosen {
         match self {
             Self::Nobody | Self::One(_) => Chosen::Active,
             Self::Turns(_) => Chosen::Turn,
-            Self::Hashed(_) => Chosen::Hash,
+            Self::Hashed(_) | Self::Rewritten(_) => Chosen::Hash,
             Self::Copies(_) => Chosen::All,
+        }
+    }
+
+    /// The address that a frame's source becomes when that member sends it; `None`: it stays.
+    #[inline]
+    #[must_use]
+    pub fn source(&self, member: PortIndex) -> Option<MacWord> {
+        match self {
+            Self::Rewritten(rewritten) => rewritten.source(member),
+            _ => None,
+        }
+    }
+
+    /// Who has which flows, where members are chosen by hash.
+    #[must_use]
+    pub const fn buckets(&self) -> Option<&Buckets> {
+        match self {
+            Self::Hashed(hashed) => Some(&hashed.buckets),
+            Self::Rewritten(rewritten) => Some(&rewritten.buckets),
+            _ => None,
         }
     }
 }

@@ -1,8 +1,8 @@
 //! Pass 4: verdicts into copies, copies into frames to send, port by port.
 //!
 //! Staging holds numbers, not frames: a flood to a thousand ports writes a thousand bytes. Each frame
-//! is composed once, or twice when it leaves both tagged and untagged, and each touched port gets its
-//! frames in one call. What a port cannot take over
+//! is composed once, or twice when it leaves both tagged and untagged, and once more for a bond that sends
+//! it from another source; each touched port gets its frames in one call. What a port cannot take over
 //! (checksums, segments) is finished here, so that a frame with a bad checksum never leaves.
 
 use crate::bond::Station;
@@ -18,7 +18,7 @@ use crate::verdict::{DropReason, Egress};
 use arrayvec::ArrayVec;
 use vswitch_base::ether::{ADDRESSES_LEN, HEADER_LEN, InBandTag};
 use vswitch_base::flow::FlowView;
-use vswitch_base::{EtherView, Instant, PortIndex, Tag, Tci, Tpid};
+use vswitch_base::{EtherView, Instant, MacWord, PortIndex, Tag, Tci, Tpid};
 
 /// A worker's way out of one port.
 #[derive(Debug)]
@@ -31,9 +31,11 @@ pub struct TxSlot {
 
 /// Variants of the frames of a batch: each untagged and tagged.
 const VARIANTS: usize = 2 * BATCH_MAX;
+/// Frames to compose: those, and as many from another source.
+const COMPOSED: usize = VARIANTS + BATCH_MAX;
 /// The number of a variant that nobody asked for yet.
 const NONE: u8 = u8::MAX;
-const _: () = assert!(VARIANTS < NONE as usize);
+const _: () = assert!(COMPOSED < NONE as usize);
 
 /// The frames that leave by one port, by their number among the composed ones.
 #[derive(Clone, Debug)]
@@ -51,7 +53,9 @@ pub struct Staging {
     /// The number of each variant: frame times two, plus one if tagged.
     numbers: [u8; VARIANTS],
     /// The variants that are to be composed, by number.
-    variants: ArrayVec<u8, VARIANTS>,
+    variants: ArrayVec<u8, COMPOSED>,
+    /// The numbers that leave from another source ([`crate::bond::rewriting`]).
+    sources: ArrayVec<(u8, MacWord), BATCH_MAX>,
 }
 
 impl Default for Staging {
@@ -61,6 +65,7 @@ impl Default for Staging {
             touched: Vec::new(),
             numbers: [NONE; VARIANTS],
             variants: ArrayVec::new(),
+            sources: ArrayVec::new(),
         }
     }
 }
@@ -92,9 +97,32 @@ impl Staging {
             self.numbers[variant] = number;
             self.variants.push(variant as u8);
         }
-        let list = &mut self.lists[egress.port.index()];
+        self.list(egress.port, number);
+    }
+
+    /// As [`Self::push`], of a copy whose source becomes `source`; `false`: there is no room for another one,
+    /// which is only where a frame leaves by several bonds that rewrite.
+    #[inline(never)]
+    pub fn push_from(&mut self, frame: usize, egress: Egress, source: MacWord) -> bool {
+        let (Ok(variant), Ok(number)) = (
+            u8::try_from(frame * 2 + usize::from(egress.tagged)),
+            u8::try_from(self.variants.len()),
+        ) else {
+            return false;
+        };
+        if self.sources.try_push((number, source)).is_err() {
+            return false;
+        }
+        self.variants.push(variant);
+        self.list(egress.port, number);
+        true
+    }
+
+    #[inline]
+    fn list(&mut self, port: PortIndex, number: u8) {
+        let list = &mut self.lists[port.index()];
         if list.len == 0 {
-            self.touched.push(egress.port);
+            self.touched.push(port);
         }
         list.numbers[usize::from(list.len)] = number;
         list.len += 1;
@@ -121,6 +149,11 @@ impl Staging {
             self.numbers[usize::from(variant)] = NONE;
             composed.add(variant);
         }
+        for (number, source) in self.sources.drain(..) {
+            composed.frames[usize::from(number)]
+                .header
+                .set_source(source);
+        }
         for port in self.touched.drain(..) {
             let list = &mut self.lists[port.index()];
             let numbers = &list.numbers[..usize::from(list.len)];
@@ -145,9 +178,9 @@ impl Staging {
 struct Composed<'a> {
     batch: &'a FrameBatch<'a>,
     classes: &'a [Classified],
-    frames: ArrayVec<TxFrame<'a>, VARIANTS>,
+    frames: ArrayVec<TxFrame<'a>, COMPOSED>,
     /// The frame of the batch that each was made of.
-    of: ArrayVec<u8, VARIANTS>,
+    of: ArrayVec<u8, COMPOSED>,
     /// The largest payload, as MTUs count it. A frame that stands for segments counts whole: ports are
     /// then asked frame by frame.
     payload_max: usize,

@@ -3,7 +3,7 @@
 //! One implementation, never two: the passes are generic over a [`Recorder`]. The live one records
 //! nothing and costs nothing; the one here keeps every step and tells the passes not to learn.
 
-use crate::bond::{Chosen, RoundRobin};
+use crate::bond::{Chosen, RoundRobin, Transmit};
 use crate::egress;
 use crate::fdb::{EntryKind, FdbKey, Learned};
 use crate::forward;
@@ -12,7 +12,7 @@ use crate::ingress::{Classified, classify, end_watched, turn_away};
 use crate::learn;
 use crate::snapshot::Snapshot;
 use crate::verdict::{DropReason, Egress, FloodClass, Verdict};
-use vswitch_base::{Instant, PortIndex, Tci, Vid};
+use vswitch_base::{Instant, MacAddr, MacWord, PortIndex, Tci, Vid};
 
 /// Hears of every step that a pass takes.
 pub trait Recorder {
@@ -75,6 +75,8 @@ pub enum Step {
         member: PortIndex,
         /// Why that one.
         why: Chosen,
+        /// The source that the copy leaves with; `None`: its own.
+        source: Option<MacAddr>,
     },
     /// No copy for that port, which is in the flood set.
     Skip {
@@ -209,8 +211,18 @@ pub fn explain(
         let station = egress::station(&class, egress.tagged);
         transmit.each(station, flow, turn, |member| {
             if fits {
-                let why = transmit.why();
-                notes.note(|| Step::By { member, why });
+                let why = match transmit {
+                    Transmit::Rewritten(by) if flow().is_none_or(|f| by.number(&f).is_none()) => {
+                        Chosen::Active
+                    }
+                    _ => transmit.why(),
+                };
+                let source = transmit.source(member).map(MacWord::mac);
+                notes.note(|| Step::By {
+                    member,
+                    why,
+                    source,
+                });
                 copies += 1;
             }
         });

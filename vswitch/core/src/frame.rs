@@ -12,7 +12,7 @@
 //! ```
 
 use arrayvec::ArrayVec;
-use vswitch_base::{Tag, ether::ADDRESSES_LEN};
+use vswitch_base::{MacWord, Tag, ether::ADDRESSES_LEN};
 
 /// Frames handled in one go. At 64 the cost of a virtual call and a system call per batch vanishes
 /// beside the frames' own; larger batches measured no faster and add latency.
@@ -265,6 +265,11 @@ impl TxHeader {
         self.bytes[at..at + 2].copy_from_slice(&tag.tpid.ether_type().to_be_bytes());
         self.bytes[at + 2..at + 4].copy_from_slice(&tag.tci.0.to_be_bytes());
         self.len += 4;
+    }
+
+    /// Makes the frame come from that address.
+    pub fn set_source(&mut self, source: MacWord) {
+        self.bytes[6..ADDRESSES_LEN].copy_from_slice(&source.mac().0);
     }
 
     /// The bytes to send.

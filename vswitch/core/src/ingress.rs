@@ -118,7 +118,7 @@ pub(crate) fn turn_away<R: Recorder>(
         vid: class.vid.filter(|vid| !bond.untagged.contains(*vid)),
         mac: class.dst,
     };
-    let refusal = if !admits.takes(to) {
+    let refusal = if !admits.takes(to, class.src) {
         admits.refusal()
     } else if class.verdict.is_none()
         && let Some(once) = admits.counts(to)

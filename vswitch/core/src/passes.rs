@@ -8,7 +8,7 @@
 //!
 //! Called by the worker only. Nothing here allocates or waits.
 
-use crate::bond::{Admits, Held, RoundRobin, Transmit};
+use crate::bond::{Admits, Held, Rewritten, RoundRobin, Transmit};
 use crate::capture::CaptureTap;
 use crate::counters::{PortCounters, VlanTally};
 use crate::egress::{self, Staging};
@@ -300,6 +300,16 @@ impl Passes<'_> {
         {
             return 1;
         }
+        if let Transmit::Rewritten(rewritten) = transmit {
+            stage_from(
+                staging,
+                i,
+                egress,
+                rewritten,
+                rewritten.pick(flow().as_ref()),
+            );
+            return 1;
+        }
         transmit.each(station, flow, turn, |port| {
             staging.push(i, Egress { port, ..egress });
             copies += 1;
@@ -312,6 +322,28 @@ impl Passes<'_> {
         if let Some(tap) = self.tap {
             tap.note_in(self.ingress, self.now, frame, dropped);
         }
+    }
+}
+
+/// Stages a copy that a member sends from its own address, where it is not the active one.
+#[inline(never)]
+pub(crate) fn stage_from(
+    staging: &mut Staging,
+    i: usize,
+    egress: Egress,
+    rewritten: &Rewritten,
+    port: PortIndex,
+) {
+    let active = Egress {
+        port: rewritten.active,
+        ..egress
+    };
+    let staged = match rewritten.source(port) {
+        Some(source) => staging.push_from(i, Egress { port, ..egress }, source),
+        None => false,
+    };
+    if !staged {
+        staging.push(i, active);
     }
 }
 

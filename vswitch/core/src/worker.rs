@@ -13,7 +13,7 @@ use crate::frame::{BATCH_MAX, FrameBatch};
 use crate::mailbox::{MailboxRx, Retired, WorkerCommand};
 use crate::offload::Finisher;
 use crate::originate;
-use crate::passes::{Classes, Passes};
+use crate::passes::{Classes, Passes, stage_from};
 use crate::port::RxLosses;
 use crate::punt::PuntQueue;
 use crate::queue::RxQueue;
@@ -324,7 +324,9 @@ impl Worker {
         if let (Some(transmit), Some(turn)) = (transmit, self.turns.get_mut(egress.port.index())) {
             transmit.each(station, flow, turn, |port| by = by.or(Some(port)));
         }
-        if let Some(port) = by {
+        if let (Some(port), Some(Transmit::Rewritten(rewritten))) = (by, transmit) {
+            stage_from(&mut self.staging, number, egress, rewritten, port);
+        } else if let Some(port) = by {
             self.staging.push(number, Egress { port, ..egress });
         } else {
             let slot = self.slots.get(held.member.index()).and_then(Option::as_ref);

@@ -18,7 +18,7 @@ use std::net::IpAddr;
 use targets::{ArpTarget, NsTarget, Target};
 use words::{
     AdSelect, ArpAllTargets, ArpValidate, BondMode, FailOverMac, Goodbye, HashPolicy, KeyPolicy,
-    LacpRate, OnOff, PrimaryReselect,
+    LacpRate, OnOff, PrimaryReselect, TlbSrc,
 };
 
 /// The most members of a bond.
@@ -40,7 +40,8 @@ pub struct BondConfig {
     /// Whose address an `active-backup` bond speaks from; it matters where the bond itself speaks.
     #[serde(deserialize_with = "words::fail_over_mac")]
     pub fail_over_mac: FailOverMac,
-    /// What a frame's member depends on in `balance-xor` and `802.3ad`.
+    /// What a frame's member depends on in `balance-xor` and `802.3ad`; in `balance-tlb` and `balance-alb` where
+    /// `tlb_src` is `rewrite`, but for `balance-alb` with `tlb_dynamic_lb`, which goes by the destination's address.
     #[serde(deserialize_with = "words::hash_policy")]
     pub xmit_hash_policy: HashPolicy,
     /// Mixed into the hash, so that two switches in a row do not choose alike; 0: the kernel's choice.
@@ -48,7 +49,7 @@ pub struct BondConfig {
     /// Frames in a row for each member in `balance-rr`: 0..=65535; 0: a member at random for each frame.
     pub packets_per_slave: u32,
     /// The member to prefer: as the active one in `active-backup`, as the one that lets groups in in
-    /// `balance-tlb` and `balance-alb`.
+    /// `balance-tlb` and `balance-alb`, where `tlb_src` is `rewrite` everything.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub primary: Option<String>,
     /// When a preferred member that returns becomes active again.
@@ -60,6 +61,8 @@ pub struct BondConfig {
     pub prio: BTreeMap<String, i32>,
     /// Whether the members' parts in `balance-tlb` and `balance-alb` are as their speeds.
     pub tlb_dynamic_lb: OnOff,
+    /// From whose address frames leave in `balance-tlb` and `balance-alb`: their station's, or their member's.
+    pub tlb_src: TlbSrc,
     /// Seconds after which the switch beyond is reminded of every station in `balance-tlb` and `balance-alb`:
     /// 1..=2,147,483,647.
     pub lp_interval: u32,
@@ -161,6 +164,7 @@ impl Default for BondConfig {
             arp_missed_max: 2,
             prio: BTreeMap::new(),
             tlb_dynamic_lb: OnOff::ON,
+            tlb_src: TlbSrc::default(),
             lp_interval: 1,
             updelay: 0,
             downdelay: 0,

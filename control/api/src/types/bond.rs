@@ -198,7 +198,7 @@ pub struct HashReply {
     pub members: Vec<String>,
     /// `active`, `turn`, `hash`, `all` or `nobody`: how they are chosen.
     pub chosen: String,
-    /// What is hashed: a policy by the kernel's name, or `station`.
+    /// What is hashed: a policy by the kernel's name, `station`, or `destination` (the IP address).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub policy: Option<String>,
     /// The frame's hash.

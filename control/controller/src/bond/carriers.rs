@@ -2,10 +2,12 @@
 
 use super::negotiation::Negotiation;
 use super::{Bond, Member};
-use vswitch_api::config::BondMode;
-use vswitch_base::PortIndex;
+use vswitch_api::config::{BondMode, TlbSrc};
 use vswitch_base::flow::HashPolicy;
-use vswitch_core::bond::{Admits, Buckets, HashKey, Hashed, Once, Transmit, Turns};
+use vswitch_base::{MacAddr, MacWord, PortIndex};
+use vswitch_core::bond::{
+    Admits, Balance, Buckets, HashKey, Hashed, Once, Rewritten, Transmit, Turns,
+};
 
 impl Bond {
     /// Whether the other side may give back what we send: it need not know of the bond, or knows it only if
@@ -29,11 +31,20 @@ impl Bond {
 
     /// Whether each station sends by one member and frames for it are let in there: the other side need know
     /// nothing of the bond.
-    pub(super) const fn is_shared(&self) -> bool {
-        matches!(
-            self.wanted.config.mode,
-            BondMode::BalanceSlb | BondMode::BalanceTlb | BondMode::BalanceAlb
-        )
+    pub(super) fn is_shared(&self) -> bool {
+        match self.wanted.config.mode {
+            BondMode::BalanceSlb => true,
+            BondMode::BalanceTlb | BondMode::BalanceAlb => !self.rewrites(),
+            _ => false,
+        }
+    }
+
+    /// Whether flows leave by any member from the member's address, and one member lets everything in.
+    #[must_use]
+    pub fn rewrites(&self) -> bool {
+        let config = &self.wanted.config;
+        matches!(config.mode, BondMode::BalanceTlb | BondMode::BalanceAlb)
+            && config.tlb_src == TlbSrc::Rewrite
     }
 
     /// What a member lets in; `None`: it is none of this bond's.
@@ -51,7 +62,13 @@ impl Bond {
             let designated = self.active == Some(member) || self.wanted.config.all_slaves_active.0;
             return Some(self.shares.admits(member, hashed, designated, once()));
         }
-        let open = !self.is_standby(member) || self.wanted.config.all_slaves_active.0;
+        let all_open = self.wanted.config.all_slaves_active.0;
+        if self.rewrites() {
+            let open = self.active == Some(member) || all_open;
+            let strangers = || Admits::Strangers(self.own_addresses());
+            return Some(if open { strangers() } else { Admits::Nothing });
+        }
+        let open = !self.is_standby(member) || all_open;
         Some(match self.wanted.config.mode {
             _ if !open => Admits::Nothing,
             // A member beyond those that can be told apart would bring each frame once more.
@@ -89,6 +106,9 @@ impl Bond {
                 buckets: buckets(before, &usable),
                 moving: None,
             }),
+            BondMode::BalanceTlb | BondMode::BalanceAlb if self.rewrites() => {
+                Transmit::Rewritten(self.rewritten(before, &usable, active))
+            }
             BondMode::BalanceSlb | BondMode::BalanceTlb | BondMode::BalanceAlb => {
                 Transmit::Hashed(Hashed {
                     key: HashKey::Station,
@@ -101,6 +121,74 @@ impl Bond {
         }
     }
 
+    fn rewritten(&self, before: &Transmit, usable: &[PortIndex], active: PortIndex) -> Rewritten {
+        let config = &self.wanted.config;
+        let policy = policy(config.xmit_hash_policy);
+        let sources = self.sources(usable, active);
+        let named = |member: &PortIndex| sources.iter().any(|(other, _)| other == member);
+        let usable: Vec<PortIndex> = usable
+            .iter()
+            .copied()
+            .filter(|m| *m == active || named(m))
+            .collect();
+        Rewritten {
+            active,
+            balance: match (config.mode, config.tlb_dynamic_lb.0) {
+                (BondMode::BalanceAlb, true) => Balance::Destination,
+                (BondMode::BalanceAlb, false) => Balance::Adaptive(policy),
+                _ => Balance::Flow(policy),
+            },
+            seed: config.hash_seed,
+            buckets: self.weighed(before, &usable),
+            sources: sources.into(),
+        }
+    }
+
+    /// From which address each of those members but the active one sends. As in the kernel the active member has
+    /// the bond's, and the one whose that was the active one's in exchange. A member that has none of
+    /// its own is not named.
+    fn sources(&self, usable: &[PortIndex], active: PortIndex) -> Vec<(PortIndex, MacWord)> {
+        let of = |index| {
+            let member = self.members.iter().find(|member| member.index == index)?;
+            member.seen.mac.filter(|mac| mac.is_valid_source())
+        };
+        let own = self.address();
+        let mut sources: Vec<(PortIndex, MacWord)> = Vec::new();
+        for member in usable.iter().copied().filter(|member| *member != active) {
+            let mac = if of(member) == own {
+                of(active)
+            } else {
+                of(member)
+            };
+            let Some(mac) = mac.filter(|mac| Some(*mac) != own) else {
+                continue;
+            };
+            if !sources.iter().any(|(_, other)| *other == mac.word()) {
+                sources.push((member, mac.word()));
+            }
+        }
+        sources
+    }
+
+    /// Addresses that the members send from, whoever is active.
+    fn own_addresses(&self) -> Box<[MacWord]> {
+        let macs = self.members.iter().filter_map(|member| member.seen.mac);
+        macs.map(MacAddr::word).collect()
+    }
+
+    /// The frames that keep members known to the switch beyond, where they send from addresses of their own:
+    /// a member and the address, which for the active one is the bond's.
+    #[must_use]
+    pub fn taught(&self) -> Vec<(PortIndex, MacAddr)> {
+        let Transmit::Rewritten(rewritten) = &self.transmit else {
+            return Vec::new();
+        };
+        let active = self.address().map(|mac| (rewritten.active, mac));
+        let others = rewritten.sources.iter();
+        let others = others.map(|(member, source)| (*member, source.mac()));
+        active.into_iter().chain(others).collect()
+    }
+
     /// As [`buckets`]; in the modes that balance by load, a member's part is as its speed, where all tell theirs.
     fn weighed(&self, before: &Transmit, usable: &[PortIndex]) -> Buckets {
         let config = &self.wanted.config;
@@ -110,10 +198,8 @@ impl Bond {
         };
         let speeds: Option<Vec<_>> = usable.iter().map(speed).collect();
         let by_speed = config.mode != BondMode::BalanceSlb && config.tlb_dynamic_lb.0;
-        match (speeds, before) {
-            (Some(speeds), Transmit::Hashed(before)) if by_speed => {
-                Buckets::update_weighted(&before.buckets, &speeds)
-            }
+        match (speeds, before.buckets()) {
+            (Some(speeds), Some(before)) if by_speed => Buckets::update_weighted(before, &speeds),
             (Some(speeds), _) if by_speed => {
                 Buckets::update_weighted(&Buckets::new(usable), &speeds)
             }
@@ -134,9 +220,9 @@ impl Bond {
 /// Who has which flows, now that these members can be used: only those move that must (N-10), and as
 /// long as nobody went or came the choice is the kernel's.
 fn buckets(before: &Transmit, usable: &[PortIndex]) -> Buckets {
-    match before {
-        Transmit::Hashed(before) => Buckets::update(&before.buckets, usable),
-        _ => Buckets::new(usable),
+    match before.buckets() {
+        Some(before) => Buckets::update(before, usable),
+        None => Buckets::new(usable),
     }
 }
 

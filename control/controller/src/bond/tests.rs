@@ -1,5 +1,7 @@
 //! The bond's states as a table, the choice of the active member, and what the passes are told.
 
+mod rewriting;
+
 use super::*;
 use vswitch_api::config::{BondConfig, OnOff};
 use vswitch_base::flow::HashPolicy as Flow;

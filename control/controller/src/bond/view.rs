@@ -9,6 +9,7 @@ use crate::wall::WallClock;
 use vswitch_api::config::BondMode;
 use vswitch_api::types::{BondMember, LacpBond, LacpEnd, LacpMember};
 use vswitch_base::{Instant, PortIndex};
+use vswitch_core::bond::Transmit;
 use vswitch_lacp::churn::ChurnState;
 use vswitch_lacp::variables::Selected;
 use vswitch_lacp::{MemberStatus, ParticipantInfo, Verdict};
@@ -132,6 +133,7 @@ impl Bond {
             (true, None) if self.wanted.config.mode == BondMode::Lacp => "waiting",
             (true, None) if self.is_standby(member.index) => "standby",
             (true, None) if self.has_active() => "active",
+            (true, None) if self.rewrites() && self.active == Some(member.index) => "active",
             (true, None) => "carrying",
         }
     }
@@ -156,6 +158,16 @@ impl Bond {
                 None => "stands by".to_owned(),
             },
             (LinkState::Up, None) if self.has_active() => "is the active one".to_owned(),
+            (LinkState::Up, None) if self.rewrites() => match &self.transmit {
+                Transmit::Rewritten(by) if by.active == member.index => {
+                    "carries flows, and lets in what comes".to_owned()
+                }
+                Transmit::Rewritten(by) => match by.source(member.index) {
+                    Some(source) => format!("carries flows, as from {source}"),
+                    None => "carries nothing: it has no address of its own".to_owned(),
+                },
+                _ => "carries nothing".to_owned(),
+            },
             (LinkState::Up, None) => "carries frames".to_owned(),
         }
     }

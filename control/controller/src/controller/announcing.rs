@@ -10,12 +10,14 @@
 //! snoops keeps their groups from a link on which it heard nobody ask.
 //!
 //! In the modes that have an `lp_interval` the switch is reminded of every station in that interval, at the
-//! same pace: one that only listens is not forgotten.
+//! same pace: one that only listens is not forgotten. Where members send from their own addresses, each says its
+//! own in every VLAN of these stations first.
 
 use super::Controller;
 use crate::announcement::{Announcement, Station};
+use crate::bond::Bond;
 use crate::groups::Place;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use vswitch_api::config::{BondConfig, BondMode};
 use vswitch_base::flow::FlowView;
@@ -53,6 +55,8 @@ pub(super) enum Topic {
 struct Said {
     vid: Option<Vid>,
     mac: MacAddr,
+    /// The member whose address this is; `None`: a station's, said by whichever member its frames leave by.
+    by: Option<PortIndex>,
     frames: Vec<Announcement>,
 }
 
@@ -145,6 +149,9 @@ impl Controller {
                 Topic::Groups => self.rejoins(bond, now),
                 Topic::Stations | Topic::Reminder => self.stations_beside(bond, topic),
             };
+            if topic == Topic::Reminder {
+                self.add_members(bond, &mut round.waiting);
+            }
             round.more -= 1;
         }
         let burst = round.waiting.len().min(BURST);
@@ -153,7 +160,7 @@ impl Controller {
         let bridge = self.view.ports.get(bond);
         let bridge = bridge.and_then(|port| self.view.bridges.get(&port.bridge));
         for said in &burst {
-            if let Some(bridge) = bridge {
+            if let Some(bridge) = bridge.filter(|_| said.by.is_none()) {
                 // What comes back of this is no word of the station from out there.
                 let key = FdbKey::new(said.vid, said.mac.word());
                 bridge.spec.fdb.note_announced(key, now.as_secs_u32());
@@ -194,10 +201,36 @@ impl Controller {
             vid: tagged,
             mac: said.mac.word(),
         };
-        for said in &said.frames {
-            let flow = || FlowView::leaving(&said.addresses, tag, &said.rest);
-            let send = |member| frames.entry(member).or_default().push(said.frame(tagged));
+        for frame in &said.frames {
+            let mut send = |member| frames.entry(member).or_default().push(frame.frame(tagged));
+            if let Some(member) = said.by {
+                send(member);
+                continue;
+            }
+            let flow = || FlowView::leaving(&frame.addresses, tag, &frame.rest);
             state.transmit().each(sender, flow, turns, send);
+        }
+    }
+
+    /// Before the stations, the members in each of their VLANs, where they send from their own addresses.
+    fn add_members(&self, bond: &str, waiting: &mut VecDeque<Said>) {
+        let members = self.bonds.get(bond).map(Bond::taught).unwrap_or_default();
+        let vids: BTreeSet<Option<Vid>> = waiting.iter().map(|said| said.vid).collect();
+        for (vid, (member, mac)) in vids
+            .iter()
+            .flat_map(|vid| members.iter().map(move |m| (vid, m)))
+        {
+            let station = Station {
+                vid: *vid,
+                mac: *mac,
+                ips: Vec::new(),
+            };
+            waiting.push_front(Said {
+                vid: *vid,
+                mac: *mac,
+                by: Some(*member),
+                frames: vec![station.reminder()],
+            });
         }
     }
 
@@ -242,6 +275,7 @@ impl Controller {
         let said = |station: Station| Said {
             vid: station.vid,
             mac: station.mac,
+            by: None,
             frames: match topic {
                 Topic::Reminder => vec![station.reminder()],
                 _ => station.announcements(),
@@ -270,6 +304,7 @@ impl Controller {
             .map(|again| Said {
                 vid: again.place.vid,
                 mac: again.place.mac,
+                by: None,
                 frames: vec![again.said],
             })
             .collect()

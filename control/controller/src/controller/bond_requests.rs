@@ -15,7 +15,7 @@ use vswitch_api::types::{
 use vswitch_base::ether::InBandTag;
 use vswitch_base::flow::{FlowView, HashPolicy};
 use vswitch_base::{EtherView, Instant, Tag, Tci, Tpid, Vid};
-use vswitch_core::bond::{Chosen, HashKey, Hashed, Station, Transmit};
+use vswitch_core::bond::{Balance, Chosen, HashKey, Hashed, Rewritten, Station, Transmit};
 
 impl Controller {
     fn bond(&self, name: &str) -> Result<&Bond, ApiError> {
@@ -172,6 +172,31 @@ impl Controller {
             let names = members.into_iter().filter_map(|m| bond.member_name(m));
             names.collect::<Vec<String>>()
         };
+        if let Transmit::Rewritten(rewritten) = transmit {
+            let by = |policy| Rewritten {
+                balance: match rewritten.balance {
+                    Balance::Flow(_) => Balance::Flow(policy),
+                    Balance::Adaptive(_) | Balance::Destination => Balance::Adaptive(policy),
+                },
+                ..rewritten.clone()
+            };
+            let rewritten = policy.map_or_else(|| rewritten.clone(), by);
+            let flow = FlowView::new(&bytes, tag(said));
+            let number = flow.as_ref().and_then(|flow| rewritten.number(flow));
+            let buckets = u32::try_from(rewritten.buckets.count()).unwrap_or(u32::MAX);
+            let chosen = if number.is_some() { "hash" } else { "active" };
+            return Ok(HashReply {
+                members: names(vec![rewritten.pick(flow.as_ref())]),
+                chosen: chosen.to_owned(),
+                policy: number.map(|_| match rewritten.balance {
+                    Balance::Flow(policy) | Balance::Adaptive(policy) => policy.name().to_owned(),
+                    Balance::Destination => "destination".to_owned(),
+                }),
+                hash: number,
+                bucket: number.and_then(|number| number.checked_rem(buckets)),
+                buckets: number.map(|_| buckets),
+            });
+        }
         let Transmit::Hashed(hashed) = transmit else {
             if policy.is_some() {
                 let mode = bond.wanted().config.mode;
@@ -195,15 +220,11 @@ impl Controller {
             key: policy.map_or(hashed.key, HashKey::Flow),
             ..hashed.clone()
         };
-        let tag = said.map(|vid| Tag {
-            tpid: Tpid::Dot1q,
-            tci: Tci::default().with_vid(vid),
-        });
         let station = Station {
             vid,
             mac: view.src().word(),
         };
-        let number = hashed.number(station, || FlowView::new(&bytes, tag));
+        let number = hashed.number(station, || FlowView::new(&bytes, tag(said)));
         let buckets = hashed.buckets.count();
         let count = u32::try_from(buckets).unwrap_or(u32::MAX);
         Ok(HashReply {
@@ -218,4 +239,11 @@ impl Controller {
             buckets: Some(count),
         })
     }
+}
+
+fn tag(said: Option<Vid>) -> Option<Tag> {
+    said.map(|vid| Tag {
+        tpid: Tpid::Dot1q,
+        tci: Tci::default().with_vid(vid),
+    })
 }

@@ -108,14 +108,22 @@ impl Controller {
                         tag,
                     });
                 }
-                Step::By { member, why } => {
+                Step::By {
+                    member,
+                    why,
+                    source,
+                } => {
                     let text = match why {
                         Chosen::Active => "its active member",
                         Chosen::Turn => "a member in its turn",
                         Chosen::Hash => "the member of the frame's hash",
                         Chosen::All => "a copy by each member",
                     };
-                    add("by", Some(name(*member)), text.to_owned(), None);
+                    let text = match source {
+                        Some(source) => format!("{text}, as from {source}"),
+                        None => text.to_owned(),
+                    };
+                    add("by", Some(name(*member)), text, None);
                 }
                 Step::Skip { port, why } => {
                     let (text, reason) = match why {

@@ -187,6 +187,33 @@ fn what_is_wrong_with_a_bond_is_told_with_its_place() {
     );
 }
 
+/// K-22, A-05: a word of our own, live like the others, in the two modes that it is about.
+#[test]
+fn sources_are_rewritten_in_the_modes_that_balance_by_load() {
+    let bond = |mode: Value, src: &str| {
+        let mut config = sound();
+        config["bond"]["bond0"] = json!({"mode": mode, "members": ["eth0"], "tlb_src": src});
+        config
+    };
+    for mode in [json!(5), json!("balance-alb")] {
+        for src in ["pin", "rewrite"] {
+            assert_eq!(errors(&bond(mode.clone(), src)), "", "{mode} {src}");
+        }
+    }
+    assert_eq!(errors(&bond(json!("balance-slb"), "pin")), "");
+    for mode in [json!("balance-slb"), json!(1), json!(4)] {
+        let told = errors(&bond(mode, "rewrite"));
+        assert!(
+            told.contains("leaves source addresses as they are")
+                && told.contains("bond.bond0.tlb_src")
+                && told.contains("balance-tlb and balance-alb"),
+            "{told}"
+        );
+    }
+    let told = errors(&bond(json!(5), "rewite"));
+    assert!(told.contains("rewrite"), "{told}");
+}
+
 /// Two objects that claim one thing.
 #[test]
 fn a_member_belongs_to_one_bond_and_to_nothing_else() {

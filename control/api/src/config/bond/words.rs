@@ -24,7 +24,8 @@ choice! {
         Broadcast = "broadcast",
         /// By hash, among the members that LACP agreed on with the switch beyond.
         Lacp = "802.3ad",
-        /// Each station by one member, the members' parts as their speeds; the switch beyond need know nothing.
+        /// Each station, or each flow (`tlb_src`), by one member, the members' parts as their speeds; the switch
+        /// beyond need know nothing.
         BalanceTlb = "balance-tlb",
         /// As `balance-tlb`; of what the kernel adds, nothing concerns stations behind a bridge.
         BalanceAlb = "balance-alb",
@@ -76,6 +77,18 @@ choice! {
         Active = "active",
         /// The bond's, wherever it goes.
         Follow = "follow",
+    }
+}
+
+choice! {
+    /// From whose address a station's frames leave in `balance-tlb` and `balance-alb` (`tlb_src`).
+    TlbSrc {
+        /// The station's: all its frames leave by one member.
+        #[default]
+        Pin = "pin",
+        /// That of the member, where it is not the active one, as with the kernel's driver: each flow may leave
+        /// by another.
+        Rewrite = "rewrite",
     }
 }
 

@@ -4,6 +4,7 @@ mod monitor;
 
 use super::Found;
 use crate::config::bond::MEMBERS_MAX;
+use crate::config::bond::words::TlbSrc;
 use crate::config::{BondConfig, BondMode, Config, PortConfig, PortKind};
 use crate::text::known_hint;
 use std::collections::BTreeSet;
@@ -39,14 +40,17 @@ pub(super) fn bond(config: &Config, name: &str, bond: &BondConfig, found: &mut F
     found.range(&at("resend_igmp"), bond.resend_igmp, 0, 255);
     let longest = 300_000;
     found.range(&at("peer_notif_delay"), bond.peer_notif_delay, 0, longest);
+    let balances = matches!(bond.mode, BondMode::BalanceTlb | BondMode::BalanceAlb);
+    if bond.tlb_src != TlbSrc::Pin && !balances {
+        found.add(
+            &at("tlb_src"),
+            format!("mode {} leaves source addresses as they are", bond.mode),
+            "leave tlb_src out: \"rewrite\" is for balance-tlb and balance-alb",
+        );
+    }
     if let Some(primary) = &bond.primary {
         let known: Vec<&str> = bond.members.iter().map(String::as_str).collect();
-        let prefers = [
-            BondMode::ActiveBackup,
-            BondMode::BalanceTlb,
-            BondMode::BalanceAlb,
-        ];
-        if !prefers.contains(&bond.mode) {
+        if !balances && bond.mode != BondMode::ActiveBackup {
             found.add(
                 &at("primary"),
                 format!("mode {} prefers no member", bond.mode),

@@ -205,6 +205,45 @@ fn a_switch_is_reminded_in_the_modes_that_have_an_interval() {
     assert_eq!(said(&mut rig), []);
 }
 
+/// K-23, A-05: where members send from their own addresses, each says its own in the VLANs of the stations, which the
+/// active one says, from the bond's.
+#[test]
+fn a_switch_is_reminded_of_members_that_send_from_their_own_addresses() {
+    for mode in ["balance-tlb", "balance-alb"] {
+        let mut rig = rig(json!({ "mode": mode, "tlb_src": "rewrite", "lp_interval": 2 }));
+        rig.pass(Duration::from_secs(1));
+        learn(&rig, "vm1", 100, mac(1));
+        learn(&rig, "vm2", 1, mac(2));
+        said(&mut rig);
+        rig.pass(Duration::from_secs(2));
+        let heard = said(&mut rig);
+        let [eth0, eth1] = ["eth0", "eth1"].map(|name| {
+            let mac = rig.links[name].mac.expect("an address");
+            (rig.index(name), mac)
+        });
+        for vlan in [0, 100] {
+            let said = |by: PortIndex, from| heard.contains(&(by, from, vlan, 0x9000));
+            assert!(said(eth0.0, eth0.1) && said(eth1.0, eth1.1), "{heard:?}");
+        }
+        let of_eth1 = heard.iter().filter(|(by, ..)| *by == eth1.0);
+        assert!(of_eth1.into_iter().all(|(_, from, ..)| *from == eth1.1));
+        for (vlan, station) in [(100, mac(1)), (0, mac(2))] {
+            assert!(heard.contains(&(eth0.0, station, vlan, 0x9000)));
+        }
+        // The active one goes: the other one has its address, and announces everybody.
+        carrier(&mut rig, "eth0", false);
+        let announced = said(&mut rig);
+        assert!(
+            announced.contains(&(eth1.0, mac(1), 100, 0x8035)),
+            "{announced:?}"
+        );
+        rig.pass(Duration::from_secs(4));
+        let heard = said(&mut rig);
+        assert!(heard.contains(&(eth1.0, eth0.1, 100, 0x9000)), "{heard:?}");
+        assert!(heard.iter().all(|(by, ..)| *by == eth1.0));
+    }
+}
+
 /// Row 5 of features.md 3.7: what comes back of an announcement moves nobody.
 #[test]
 fn who_is_announced_is_marked_so() {
