@@ -255,10 +255,20 @@ impl Lab {
         filter: &str,
         act: impl Fn(),
     ) -> String {
+        self.frames(host, dev, &["-c", "1", filter], act)
+    }
+
+    /// What tcpdump with those words, a number of frames among them, says of frames that a device receives once
+    /// `act` is done.
+    ///
+    /// # Panics
+    /// When there are not so many.
+    pub(crate) fn frames(&self, host: &str, dev: &str, words: &[&str], act: impl Fn()) -> String {
         let log = self.file("first-frame.log");
         let child = Command::new("ip")
             .args(["netns", "exec", &self.ns(host), "timeout", "60", "tcpdump"])
-            .args(["-i", dev, "-Q", "in", "-nn", "-e", "-c", "1", filter])
+            .args(["-i", dev, "-Q", "in", "-nn", "-e"])
+            .args(words)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(fs::File::create(&log).expect("a log"))
@@ -269,7 +279,7 @@ impl Lab {
         });
         act();
         let output = child.wait_with_output().expect("its end");
-        assert!(output.status.success(), "no frame of `{filter}` on {dev}");
+        assert!(output.status.success(), "no frame of {words:?} on {dev}");
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
 

@@ -1,6 +1,7 @@
 //! Stations that only listen, behind a bond that fails over beside a switch that knows nothing of it.
 
-use crate::lab::{Lab, run};
+use crate::lab::{Lab, eventually, run};
+use serde_json::json;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -85,6 +86,85 @@ fn a_thousand_silent_stations_are_reached_again_after_a_failover() {
         "{reached} stations reached again; the longest silence was {longest} ms, of which 50 ms are the sender's"
     );
     assert_eq!(reached, STATIONS, "after a silence of {longest} ms");
+    switch.assert_conserved();
+}
+
+/// R-03, N-05: who spoke ARP and neighbour discovery once and has only listened since is announced by its IP
+/// addresses after a failover, in its VLAN and from its own address, and who never did by RARP.
+#[test]
+fn a_silent_station_is_announced_by_the_addresses_that_it_has() {
+    let mut lab = Lab::new();
+    links(&mut lab);
+    lab.namespace("c");
+    lab.veth("sw", "pc", "c", "eth0");
+    let switch = lab.switch(
+        "sw",
+        "[bridge.br0]\nuplink = \"bond0\"\nvlans = [1, 100]\n\
+         [bond.bond0]\nmode = \"active-backup\"\nmembers = [\"e0\", \"e1\"]\n\
+         [port.pa]\nbridge = \"br0\"\nkind = \"nic\"\nvlan = 100\n\
+         [port.pc]\nbridge = \"br0\"\nkind = \"nic\"\nvlan = 100\n",
+    );
+    let (a, c) = (lab.ns("a"), lab.ns("c"));
+    let address = |ns: &str| {
+        let text = run(&format!(
+            "ip netns exec {ns} cat /sys/class/net/eth0/address"
+        ));
+        text.trim().to_owned()
+    };
+    let (mac_a, mac_c) = (address(&a), address(&c));
+    run(&format!(
+        "ip -n {a} link set eth0 addrgenmode none && ip -n {a} link set eth0 up && \
+         ip -n {a} addr add 10.0.0.1/24 dev eth0 && ip -n {a} addr add fd00::1/64 dev eth0 nodad && \
+         ip netns exec {c} sysctl -qw net.ipv6.conf.eth0.disable_ipv6=1 && ip -n {c} link set eth0 up"
+    ));
+    let knows = |mac: &str| {
+        let known = switch.call("io.vswitch.Fdb.List", json!({"mac": mac}));
+        known["entries"] != json!([])
+    };
+    eventually("both have spoken", || {
+        // Nobody answers: they ask, and say who they are.
+        lab.ok_in("a", "ping -c 1 -W 1 10.0.0.99");
+        lab.ok_in("a", "ping -c 1 -W 1 fd00::99");
+        let said = mac_c.replace(':', "");
+        lab.send("c", "eth0", &format!("ffffffffffff{said}88b5{:0>92}", 0));
+        knows(&mac_a) && knows(&mac_c)
+    });
+    // What they sent is out, and the switch's own announcements at its start are over.
+    std::thread::sleep(Duration::from_millis(1_500));
+    let mid = lab.ns("mid");
+    let filter = format!("vlan 100 and (ether src {mac_a} or ether src {mac_c})");
+    let told = lab.frames("mid", "s1", &["-vv", "-c", "3", &filter], || {
+        run(&format!("ip -n {mid} link set s0 down"));
+    });
+    let from = |mac: &str, words: &[&str]| {
+        // Each begins with the time; what follows is indented.
+        let frames = told
+            .split("\n")
+            .fold(Vec::new(), |mut frames: Vec<String>, line| {
+                match frames.last_mut() {
+                    Some(last) if line.starts_with(char::is_whitespace) => last.push_str(line),
+                    _ => frames.push(line.to_owned()),
+                }
+                frames
+            });
+        let is = |frame: &&String| {
+            frame.contains(&format!("{mac} > ")) && words.iter().all(|word| frame.contains(word))
+        };
+        frames.iter().filter(is).count()
+    };
+    assert_eq!(
+        from(&mac_a, &["who-has 10.0.0.1", "tell 10.0.0.1"]),
+        1,
+        "{told}"
+    );
+    let advertised = [
+        "neighbor advertisement",
+        "tgt is fd00::1",
+        "icmp6 sum ok",
+        &mac_a,
+    ];
+    assert_eq!(from(&mac_a, &advertised), 1, "{told}");
+    assert_eq!(from(&mac_c, &["Reverse ARP"]), 1, "{told}");
     switch.assert_conserved();
 }
 

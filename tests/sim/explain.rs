@@ -40,8 +40,8 @@ fn a_view(number: u16) -> impl Strategy<Value = PortView> {
         Just(BpduPolicy::Listen),
         Just(BpduPolicy::Forward),
     ];
-    let flags = (0..4u8, 0..3u8, 0..6u8, 0..5u8, any::<[bool; 3]>()).prop_map(
-        |(h, i, l, s, [listens, reflects, tells_groups])| PortFlags {
+    let flags = (0..4u8, 0..3u8, 0..6u8, 0..5u8, any::<[bool; 4]>()).prop_map(
+        |(h, i, l, s, [listens, reflects, tells_groups, tells_neighbours])| PortFlags {
             hairpin: h == 0,
             isolated: i == 0,
             learning: l != 0,
@@ -49,6 +49,7 @@ fn a_view(number: u16) -> impl Strategy<Value = PortView> {
             listens,
             reflects,
             tells_groups,
+            tells_neighbours,
         },
     );
     let vlans = prop::collection::vec((a_vid(), any::<bool>()), 0..4);

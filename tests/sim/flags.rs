@@ -1,9 +1,10 @@
 //! Port flags beyond the egress test: learning, limits, what a port accepts, the host's port.
 
 use crate::{access, lan, trunk};
-use vswitch_base::{EtherType, MacAddr, PortIndex};
+use vswitch_base::{EtherType, MacAddr, PortIndex, Tag, Tci, Tpid};
 use vswitch_core::fdb::EntryKind;
 use vswitch_core::snapshot::{AcceptFrames, BpduPolicy};
+use vswitch_core::testing::announcements::ArpPacket;
 use vswitch_core::testing::{MemFrame, MemSwitch, dot1q, frame, station, vid};
 use vswitch_core::verdict::{DropReason, PuntReason};
 use vswitch_tests::{broadcast, dropped, hear, plain, ports_reached, reserved, tagged};
@@ -239,4 +240,54 @@ fn reports_of_groups_are_overheard() {
         switch.inject(1, report.clone());
     }
     assert_eq!(switch.totals(1).overheard, 64, "of a second");
+}
+
+/// what a station says of its IP addresses goes on its way and the control side has a copy, untagged, with
+/// its VLAN; also said to one, and not in excess. Of other frames, and of another network, it has none.
+#[test]
+fn what_stations_say_of_their_addresses_is_overheard() {
+    let said = |operation, ip, to: MacAddr, tags: &[Tag]| {
+        ArpPacket {
+            operation,
+            sender: station(1),
+            sender_ip: ip,
+            target: station(2),
+            target_ip: [10, 0, 0, 2],
+        }
+        .frame(to, tags)
+    };
+    let mut switch = lan(2);
+    let ask = said(1, [10, 0, 0, 1], MacAddr::BROADCAST, &[]);
+    switch.inject(1, ask.clone());
+    assert!(switch.outbox.punts.take().is_none(), "not asked for");
+    switch.change(1, |port| port.flags.tells_neighbours = true);
+    for frame in [ask.clone(), said(2, [10, 0, 0, 1], station(2), &[])] {
+        switch.inject(1, frame.clone());
+        let punt = switch.outbox.punts.take().expect("a copy");
+        assert_eq!(punt.reason, PuntReason::Neighbours);
+        assert_eq!((punt.port, punt.vid), (PortIndex(1), Some(vid(10))));
+        assert_eq!(punt.bytes[..], frame[..]);
+    }
+    assert_eq!(
+        ports_reached(&mut switch, 1, ask.clone()),
+        [2],
+        "and on its way"
+    );
+    switch.outbox.punts.take().expect("a copy");
+    let service = Tag {
+        tpid: Tpid::Dot1ad,
+        tci: Tci::default().with_vid(vid(10)),
+    };
+    for frame in [
+        said(1, [0; 4], MacAddr::BROADCAST, &[]),
+        said(1, [10, 0, 0, 1], MacAddr::BROADCAST, &[service]),
+        broadcast(station(1)),
+    ] {
+        switch.inject(1, frame);
+    }
+    assert!(switch.outbox.punts.take().is_none());
+    for _ in 0..200 {
+        switch.inject(1, ask.clone());
+    }
+    assert_eq!(switch.totals(1).overheard, 32, "in that second");
 }

@@ -365,6 +365,7 @@ fn set_port_view(view: &mut PortView, port: &PortConfig) {
         listens: nic,
         reflects: false,
         tells_groups: false,
+        tells_neighbours: false,
     };
     view.accept = match port.accept_frames {
         config::AcceptFrames::All => AcceptFrames::All,
@@ -480,11 +481,13 @@ impl Compiled {
         for bridge in self.bridges.values() {
             builder.bridge(bridge.index, bridge.spec.clone());
         }
-        let replays: BTreeSet<&str> = bonds
-            .iter()
-            .filter(|(_, bond)| bond.wanted().config.resend_igmp > 0)
-            .filter_map(|(name, _)| Some(self.ports.get(name)?.bridge.as_str()))
-            .collect();
+        let bridges_with = |asked: fn(&BondConfig) -> bool| -> BTreeSet<&str> {
+            let bonds = bonds.iter().filter(|(_, b)| asked(&b.wanted().config));
+            let bridge = |(name, _)| Some(self.ports.get(name)?.bridge.as_str());
+            bonds.filter_map(bridge).collect()
+        };
+        let replays = bridges_with(|bond| bond.resend_igmp > 0);
+        let announces = bridges_with(|bond| bond.num_grat_arp > 0);
         for (name, port) in &self.ports {
             let Some(run) = run_of(name, port) else {
                 continue;
@@ -494,6 +497,7 @@ impl Compiled {
             if !run.running {
                 view.state = PortState::Disabled;
             }
+            view.flags.tells_neighbours = announces.contains(port.bridge.as_str());
             if let Some(bond) = bonds.get(name) {
                 builder.bond(port.index, bond.transmit().clone());
                 view.flags.reflects = bond.reflects();

@@ -26,6 +26,7 @@ mod bond_requests;
 mod bonds;
 mod health;
 mod jobs;
+mod known;
 mod links;
 mod monitoring;
 mod outcomes;
@@ -38,6 +39,7 @@ mod trace;
 
 use crate::actual::Actual;
 use crate::attachments::Attachments;
+use crate::bindings::Bindings;
 use crate::bond::Bond;
 use crate::compile::{Compiled, PortRun, WantedPort, compile};
 use crate::effect::{AttachedState, Effect, EffectId, FoundState};
@@ -189,6 +191,8 @@ pub struct Controller {
     announcing: announcing::Rounds,
     /// What stations reported of multicast groups, where a bond may have to say it again.
     groups: Groups,
+    /// Which IP addresses stations said to have, where a bond may have to announce them.
+    bindings: Bindings,
     status: BTreeMap<String, PortStatus>,
     found: BTreeMap<String, FoundState>,
 
@@ -272,6 +276,7 @@ impl Controller {
             bonds: BTreeMap::new(),
             announcing: announcing::Rounds::new(),
             groups: Groups::default(),
+            bindings: Bindings::default(),
             status: BTreeMap::new(),
             found: BTreeMap::new(),
             snapshot: Arc::default(),

@@ -27,6 +27,7 @@
 pub mod actual;
 pub mod announcement;
 pub mod attachments;
+pub mod bindings;
 pub mod bond;
 pub mod compile;
 pub mod controller;

@@ -63,6 +63,8 @@ pub struct PortCounters {
     pub overheard: Counter,
     /// The second in which the last of them came, and how many in it.
     overheard_in: [Counter; 2],
+    /// The same for what stations say of their IP addresses.
+    claims_in: [Counter; 2],
     drops: [Counter; DropReason::COUNT],
     punts: [Counter; PuntReason::COUNT],
     vlans: OnceLock<Box<VlanCounters>>,
@@ -82,6 +84,7 @@ impl Default for PortCounters {
             finished: Counter::default(),
             overheard: Counter::default(),
             overheard_in: [Counter::default(), Counter::default()],
+            claims_in: [Counter::default(), Counter::default()],
             drops: std::array::from_fn(|_| Counter::default()),
             punts: std::array::from_fn(|_| Counter::default()),
             vlans: OnceLock::new(),
@@ -106,14 +109,12 @@ impl PortCounters {
 
     /// Whether another frame may be copied in that second, of at most so many. Only from the counter's thread.
     pub(crate) fn may_overhear(&self, second: u64, most: u64) -> bool {
-        let [at, count] = &self.overheard_in;
-        if at.read() != second {
-            at.add(second.wrapping_sub(at.read()));
-            count.add(0_u64.wrapping_sub(count.read()));
-        }
-        let may = count.read() < most;
-        count.add(u64::from(may));
-        may
+        one_more(&self.overheard_in, second, most)
+    }
+
+    /// The same for what a station says of its IP addresses.
+    pub(crate) fn may_overhear_claim(&self, second: u64, most: u64) -> bool {
+        one_more(&self.claims_in, second, most)
     }
 
     /// Counts frames of `vid` from now on (V-17). Not for the worker: it allocates.
@@ -359,4 +360,15 @@ impl PortTotals {
             .map(|r| self.drops[r.index()])
             .sum()
     }
+}
+
+/// Whether one more is allowed in that second, of at most so many; counts it.
+fn one_more([at, count]: &[Counter; 2], second: u64, most: u64) -> bool {
+    if at.read() != second {
+        at.add(second.wrapping_sub(at.read()));
+        count.add(0_u64.wrapping_sub(count.read()));
+    }
+    let may = count.read() < most;
+    count.add(u64::from(may));
+    may
 }

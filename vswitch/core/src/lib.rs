@@ -15,6 +15,7 @@
 
 pub mod announce;
 pub mod balance;
+pub mod bindings;
 pub mod bond;
 pub mod capture;
 pub mod counters;

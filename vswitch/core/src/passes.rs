@@ -8,6 +8,7 @@
 //!
 //! Called by the worker only. Nothing here allocates or waits.
 
+use crate::bindings;
 use crate::bond::{Admits, Held, Rewritten, RoundRobin, Transmit};
 use crate::capture::CaptureTap;
 use crate::counters::{PortCounters, VlanTally};
@@ -84,19 +85,29 @@ impl Passes<'_> {
             let now_s = self.now.as_secs_u32();
             guard::note_announcements(batch, classes, &sources, &entrance, now_s);
         }
-        if entrance.port.flags.tells_groups {
-            self.overhear_groups(batch, classes);
+        let flags = entrance.port.flags;
+        if flags.tells_groups || flags.tells_neighbours {
+            self.overhear(batch, classes, &entrance);
         }
         self.forward(batch, classes, entrance, &destinations);
     }
 
-    /// Lets the control side see reports of group membership.
-    fn overhear_groups(&self, batch: &FrameBatch<'_>, classes: &Classes) {
+    /// Lets the control side see reports of group membership, and what stations say of their addresses.
+    fn overhear(&self, batch: &FrameBatch<'_>, classes: &Classes, entrance: &Entrance<'_>) {
+        let (flags, punts) = (entrance.port.flags, &self.outbox.punts);
+        // What comes in by a member is no word of a station on this side.
+        let beyond = entrance.logical != entrance.ingress;
         for (class, frame) in classes.iter().zip(batch) {
-            let group = class.dst.is_multicast() && !class.dst.is_broadcast();
-            if group && class.verdict.is_none() {
-                let punts = &self.outbox.punts;
+            if class.verdict.is_some() {
+                continue;
+            }
+            let group = class.dst.is_multicast();
+            if group && !class.dst.is_broadcast() && flags.tells_groups {
                 groups::overhear(self.counters, punts, self.ingress, self.now, frame, class);
+            }
+            if flags.tells_neighbours && (group || !beyond) && bindings::may_claim(frame, class) {
+                let from = (self.ingress, beyond);
+                bindings::overhear(self.counters, punts, from, self.now, frame, class);
             }
         }
     }

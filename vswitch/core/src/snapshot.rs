@@ -79,6 +79,8 @@ pub struct PortFlags {
     pub reflects: bool,
     /// Reports of group membership from here are copied to the control side ([`crate::groups`]).
     pub tells_groups: bool,
+    /// What stations here say of their IP addresses is copied to the control side ([`crate::bindings`]).
+    pub tells_neighbours: bool,
 }
 
 impl Default for PortFlags {
@@ -91,6 +93,7 @@ impl Default for PortFlags {
             listens: false,
             reflects: false,
             tells_groups: false,
+            tells_neighbours: false,
         }
     }
 }

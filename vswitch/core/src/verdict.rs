@@ -154,6 +154,8 @@ closed_set! {
         BpduGuard = ("bpdu-guard", "spanning tree frame on a port with bpdu = guard"),
         /// A copy of a report of group membership.
         Groups = ("groups", "IGMP or MLD report of a station on a bridge with a bond"),
+        /// A copy of what a station says of its IP addresses.
+        Neighbours = ("neighbours", "ARP or neighbour discovery of a station on a bridge with a bond"),
         /// For the monitor of a bond, and for nobody else.
         Probe = ("probe", "answer to a probe of the bond's arp_ip_target or ns_ip6_target"),
     }

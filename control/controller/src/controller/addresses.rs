@@ -70,6 +70,8 @@ impl Controller {
         // A number may be another port's before long.
         self.groups
             .keep_ports(|port| target.names.contains_key(&port));
+        self.bindings
+            .keep_ports(|port| target.names.contains_key(&port));
         if !Arc::ptr_eq(&old, target) {
             for (name, port) in &target.ports {
                 let before = old.ports.get(name);

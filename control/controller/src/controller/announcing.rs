@@ -4,7 +4,8 @@
 //! one until it hears each station again, and a machine that only listens is not heard. So every station
 //! on the bridge that is not behind the bond is announced, in its VLAN, by the member that its frames would
 //! leave by: those first that were seen last, at most [`BURST`] frames every [`PACE`], the whole round
-//! `num_grat_arp` times.
+//! `num_grat_arp` times. A station of which IP addresses are known (`known.rs`) is announced with these, which
+//! corrects its neighbours as well; any other by its Ethernet address.
 //!
 //! What stations reported of multicast groups is said again as well, `resend_igmp` times (N-06): a switch that
 //! snoops keeps their groups from a link on which it heard nobody ask.
@@ -20,6 +21,7 @@ use crate::groups::Place;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use vswitch_api::config::{BondConfig, BondMode};
+use vswitch_base::ether::ADDRESSES_LEN;
 use vswitch_base::flow::FlowView;
 use vswitch_base::{Duration, Instant, MacAddr, PortIndex, Tag, Tci, Tpid, Vid};
 use vswitch_core::bond::{RoundRobin, Station as Sender};
@@ -27,9 +29,9 @@ use vswitch_core::fdb::{EntryKind, FdbKey};
 use vswitch_core::punt::Punt;
 use vswitch_core::snapshot::PortState;
 
-/// Stations announced at a time.
+/// Frames of announcements at a time, but for a station that needs more alone.
 const BURST: usize = 128;
-/// Time between two bursts: 25,600 stations a second.
+/// Time between two bursts: 25,600 frames a second.
 const PACE: Duration = Duration::from_millis(5);
 /// The longest `peer_notif_delay`, milliseconds; a `miimon` in its place has no other bound.
 const LONGEST: u32 = 300_000;
@@ -147,15 +149,14 @@ impl Controller {
         if round.waiting.is_empty() {
             round.waiting = match topic {
                 Topic::Groups => self.rejoins(bond, now),
-                Topic::Stations | Topic::Reminder => self.stations_beside(bond, topic),
+                Topic::Stations | Topic::Reminder => self.stations_beside(bond, topic, now),
             };
             if topic == Topic::Reminder {
                 self.add_members(bond, &mut round.waiting);
             }
             round.more -= 1;
         }
-        let burst = round.waiting.len().min(BURST);
-        let burst: Vec<Said> = round.waiting.drain(..burst).collect();
+        let burst = burst(&mut round.waiting);
         let mut frames: BTreeMap<PortIndex, Vec<Box<[u8]>>> = BTreeMap::new();
         let bridge = self.view.ports.get(bond);
         let bridge = bridge.and_then(|port| self.view.bridges.get(&port.bridge));
@@ -236,7 +237,7 @@ impl Controller {
 
     /// Everybody on the bond's bridge who is not behind the bond, in the VLANs that the bond carries; who was
     /// seen last comes first.
-    fn stations_beside(&self, bond: &str, topic: Topic) -> VecDeque<Said> {
+    fn stations_beside(&self, bond: &str, topic: Topic, now: Instant) -> VecDeque<Said> {
         let view = Arc::clone(&self.view);
         let Some(port) = view.ports.get(bond) else {
             return VecDeque::new();
@@ -261,12 +262,19 @@ impl Controller {
                 && carried(entry.vid)
                 && is_live(entry.port, entry.epoch, entry.kind)
         });
+        let configured = self.configured(&port.bridge);
         let mut found: Vec<(u32, Station)> = entries
             .map(|entry| {
+                let place = Place {
+                    bridge: bridge.index,
+                    port: entry.port,
+                    vid: entry.vid,
+                    mac: entry.mac,
+                };
                 let station = Station {
                     vid: entry.vid,
                     mac: entry.mac,
-                    ips: self.ips_of(entry.port, entry.mac),
+                    ips: self.ips_of(&configured, place, now),
                 };
                 (entry.seen.max(entry.used), station)
             })
@@ -312,47 +320,22 @@ impl Controller {
 
     /// A station reported what it wants of groups.
     pub(super) fn hear_groups(&mut self, punt: &Punt, now: Instant) {
-        let Some((addresses, rest)) = punt.bytes.split_first_chunk::<12>() else {
-            return;
-        };
-        let [.., a, b, c, d, e, f] = *addresses;
-        let bridge = self.view.names.get(&punt.port);
-        let bridge = bridge.and_then(|name| self.view.ports.get(name));
-        let bridge = bridge.and_then(|port| self.view.bridges.get(&port.bridge));
-        if let Some(bridge) = bridge {
-            let place = Place {
-                bridge: bridge.index,
-                port: punt.port,
-                vid: punt.vid,
-                mac: MacAddr([a, b, c, d, e, f]),
-            };
+        let rest = punt.bytes.get(ADDRESSES_LEN..);
+        if let (Some(place), Some(rest)) = (self.place_of(punt), rest) {
             self.groups.hear(place, rest, now);
         }
     }
+}
 
-    /// The IP addresses that are known of a station: those that a host port was given.
-    fn ips_of(&self, index: PortIndex, mac: MacAddr) -> Vec<std::net::IpAddr> {
-        let Some((name, open)) = self.actual.by_index(index) else {
-            return Vec::new();
-        };
-        let Some(wanted) = self
-            .view
-            .ports
-            .get(name)
-            .filter(|port| port.view.flags.host)
-        else {
-            return Vec::new();
-        };
-        if self.mac_of(name, wanted) != Some(mac) {
-            return Vec::new();
-        }
-        open.spec
-            .device
-            .addresses
-            .iter()
-            .map(|cidr| cidr.address)
-            .collect()
-    }
+/// What is said at a time.
+fn burst(waiting: &mut VecDeque<Said>) -> Vec<Said> {
+    let mut frames = 0;
+    let fits = |said: &&Said| {
+        frames += said.frames.len();
+        frames <= BURST
+    };
+    let many = waiting.iter().take_while(fits).count();
+    waiting.drain(..many.max(1).min(waiting.len())).collect()
 }
 
 fn again(config: &BondConfig) -> Duration {

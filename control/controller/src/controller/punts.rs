@@ -29,6 +29,7 @@ impl Controller {
                 self.heard(&name, what, now);
             }
             PuntReason::Groups => self.hear_groups(punt, now),
+            PuntReason::Neighbours => self.hear_station(punt, now),
             PuntReason::Probe => self.hear_neighbour(punt.port, &punt.bytes, now),
             PuntReason::SlowProtocol => {
                 if self.hear_slow(punt.port, &punt.bytes, now) {

@@ -1,6 +1,7 @@
 //! Who is announced after a failover, by which member, how often and how fast.
 
 use super::learn;
+use crate::announcement::{ARP, arp};
 use crate::facts::{Link, LinkEvent};
 use crate::testing::{Rig, nic};
 use arrayvec::ArrayVec;
@@ -327,4 +328,164 @@ fn groups_are_joined_again_where_the_bond_goes_now() {
     let heard = said(&mut rig);
     assert_eq!(heard.len(), 1, "{heard:?}");
     assert_eq!(heard[0].1, mac(1));
+}
+
+/// What `from` on `port` said in that VLAN.
+fn neighbours(port: PortIndex, vlan: u16, frame: &[u8]) -> Punt {
+    let mut bytes = ArrayVec::new();
+    bytes.try_extend_from_slice(frame).expect("room");
+    Punt {
+        port,
+        reason: PuntReason::Neighbours,
+        at: vswitch_base::Instant::ZERO,
+        vid: Vid::new(vlan).ok(),
+        bytes,
+    }
+}
+
+fn arp_of(from: MacAddr, last: u8) -> Vec<u8> {
+    let ip = |last| std::net::Ipv4Addr::new(10, 0, 0, last);
+    let said = arp(ARP, 2, from, ip(last), mac(99), ip(9));
+    said.frame(None).into()
+}
+
+/// The IPv4 addresses that stations were announced with since the last call; 0 of one by reverse ARP.
+fn announced(rig: &mut Rig) -> Vec<(MacAddr, u8)> {
+    let frames = std::mem::take(&mut rig.wire).into_iter();
+    let heard = frames.filter_map(|(_, frame)| {
+        let from = MacAddr(frame[6..12].try_into().expect("six"));
+        let at = if frame[12..14] == [0x81, 0] { 16 } else { 12 };
+        match frame[at..at + 2] {
+            [0x08, 0x06] => Some((from, frame[at + 19])),
+            [0x80, 0x35] => Some((from, 0)),
+            _ => None,
+        }
+    });
+    let mut heard: Vec<_> = heard.collect();
+    heard.sort();
+    heard
+}
+
+/// R-03, N-05: a station is announced with the IP addresses that it spoke of at its port, and not with those that
+/// another has claimed since, at another port, in another VLAN, or beyond the bond.
+#[test]
+fn a_station_is_announced_with_the_addresses_that_it_spoke_of() {
+    let mut rig = rig(json!({}));
+    let flags = ["vm1", "vm3", "bond0"].map(|name| {
+        let view = rig.snapshot.port(rig.index(name));
+        view.expect("published").flags.tells_neighbours
+    });
+    assert_eq!(flags, [true; 3]);
+    let [vm1, vm2, eth0] = ["vm1", "vm2", "eth0"].map(|name| rig.index(name));
+    for (port, vlan, from, last) in [
+        (vm1, 100, 1, 1),
+        (vm1, 100, 1, 2),
+        (vm1, 100, 2, 3),
+        // Claimed by another.
+        (vm1, 100, 3, 3),
+        // Of another VLAN.
+        (vm2, 1, 5, 1),
+        // The node's own.
+        (vm2, 1, 5, 9),
+        (vm2, 1, 6, 7),
+        // One from beyond the bond has that one now; and the other came back from there.
+        (eth0, 1, 50, 7),
+        (eth0, 100, 1, 1),
+    ] {
+        let said = arp_of(mac(from), last);
+        rig.controller
+            .handle_punt(&neighbours(port, vlan, &said), rig.now);
+    }
+    let mut broken = arp_of(mac(4), 4);
+    broken[22] = 9;
+    rig.controller
+        .handle_punt(&neighbours(vm1, 100, &broken), rig.now);
+    rig.run();
+    rig.pass(Duration::from_secs(1));
+    announced(&mut rig);
+    for (port, vlan, number) in [
+        ("vm1", 100, 1),
+        ("vm1", 100, 2),
+        ("vm1", 100, 3),
+        ("vm1", 100, 4),
+        ("vm2", 1, 5),
+        ("vm2", 1, 6),
+    ] {
+        learn(&rig, port, vlan, mac(number));
+    }
+    carrier(&mut rig, "eth0", false);
+    let node = rig.open[&rig.index("br0")].settings.mac;
+    let mut expected = vec![
+        (mac(1), 1),
+        (mac(1), 2),
+        (mac(2), 0),
+        (mac(3), 3),
+        (mac(4), 0),
+        (mac(5), 1),
+        (mac(6), 0),
+        (node.expect("its address"), 9),
+    ];
+    expected.sort();
+    assert_eq!(announced(&mut rig), expected);
+    // Half an hour without a word.
+    rig.pass(Duration::from_secs(1801));
+    learn(&rig, "vm1", 100, mac(1));
+    carrier(&mut rig, "eth0", true);
+    carrier(&mut rig, "eth1", false);
+    assert!(announced(&mut rig).contains(&(mac(1), 0)));
+}
+
+/// R-03, N-05: the one address that a port's station is configured to have is known without a word of it; of
+/// several those that it spoke of, and no others.
+#[test]
+fn a_configured_address_is_known_without_a_word() {
+    let mut config = config(json!({}));
+    for (name, own, ips) in [
+        ("vm1", 1, json!(["10.0.0.1"])),
+        ("vm2", 2, json!(["10.0.0.2", "10.0.0.3"])),
+    ] {
+        let port = &mut config["port"][name];
+        port["guard"] = json!(true);
+        port["guard_macs"] = json!([mac(own).to_string()]);
+        port["guard_ips"] = ips;
+    }
+    let mut rig = Rig::new(config, &[nic("eth0", 5), nic("eth1", 6)]);
+    rig.pass(Duration::from_secs(1));
+    let vm2 = rig.index("vm2");
+    for last in [3, 4] {
+        let said = neighbours(vm2, 1, &arp_of(mac(2), last));
+        rig.controller.handle_punt(&said, rig.now);
+    }
+    rig.run();
+    announced(&mut rig);
+    learn(&rig, "vm1", 100, mac(1));
+    learn(&rig, "vm2", 1, mac(2));
+    carrier(&mut rig, "eth0", false);
+    let mut heard = announced(&mut rig);
+    heard.retain(|(from, _)| [mac(1), mac(2)].contains(from));
+    assert_eq!(heard, [(mac(1), 1), (mac(2), 3)]);
+}
+
+/// N-05: what is paced are frames, not stations.
+#[test]
+fn stations_with_many_addresses_do_not_make_bursts() {
+    let mut rig = rig(json!({}));
+    rig.pass(Duration::from_secs(1));
+    let vm2 = rig.index("vm2");
+    for number in 1..=50 {
+        for last in 1..=4 {
+            let mut said = arp_of(mac(number), last);
+            said[30] = u8::try_from(number).expect("small");
+            rig.controller
+                .handle_punt(&neighbours(vm2, 1, &said), rig.now);
+        }
+        learn(&rig, "vm2", 1, mac(number));
+    }
+    rig.run();
+    said(&mut rig);
+    carrier(&mut rig, "eth0", false);
+    let first = said(&mut rig).len();
+    assert!((120..=128).contains(&first), "{first}");
+    rig.pass(Duration::from_millis(5));
+    assert_eq!(first + said(&mut rig).len(), 50 * 4 + 2);
 }
