@@ -12,7 +12,7 @@ use vswitch_core::bond::{
 };
 use vswitch_core::explain::{Step, explain};
 use vswitch_core::frame::Frame;
-use vswitch_core::snapshot::{PortState, PortView};
+use vswitch_core::snapshot::{PortState, PortView, Steer};
 use vswitch_core::testing::{MemFrame, MemSwitch, dot1q, frame, station, vid};
 use vswitch_core::verdict::{DropReason, PuntReason};
 use vswitch_tests::packets::tcp4;
@@ -270,6 +270,52 @@ fn what_is_flooded_while_a_bucket_is_handed_over_is_let_in_once() {
         assert_eq!(reached(&mut switch, to, by), times, "{to} by {by:?}");
     }
     assert!(dropped(&switch, 11, DropReason::BondDuplicate) > 1);
+}
+
+/// K-25: what a port is steered by goes before the bond's mode, for this port alone, and is told.
+#[test]
+fn a_ports_frames_leave_by_the_member_that_was_chosen() {
+    let hashed = Hashed {
+        key: HashKey::Flow(HashPolicy::Layer2),
+        seed: 0,
+        buckets: Buckets::new(&members(&MEMBERS)),
+        moving: Some([true].repeat(255).into()),
+    };
+    for transmit in [
+        Transmit::One(PortIndex(11)),
+        Transmit::Copies(members(&MEMBERS)),
+        Transmit::Hashed(hashed),
+    ] {
+        let mut switch = open(transmit.clone());
+        let (bond, member) = (PortIndex(BOND), PortIndex(13));
+        switch.change(1, |view| view.steers = [Steer { bond, member }].into());
+        assert_eq!(sent_by(&mut switch, broadcast(station(1))), [13]);
+        assert_eq!(sent_by(&mut switch, plain(station(99), station(1))), [13]);
+        let frame = broadcast(station(1));
+        let told = explain(
+            switch.snapshot(),
+            PortIndex(1),
+            &Frame::new(&frame),
+            switch.now,
+        );
+        let (why, source) = (Chosen::Steered, None);
+        let by = Step::By {
+            member,
+            why,
+            source,
+        };
+        assert!(told.steps.contains(&by), "{told:?}");
+        drop(switch.take_sent());
+        switch.inject(2, broadcast(station(2)));
+        let sent = switch.take_sent();
+        let by: Vec<u16> = sent.into_keys().filter(|port| *port > BOND).collect();
+        match transmit {
+            Transmit::One(_) => assert_eq!(by, [11]),
+            Transmit::Copies(_) => assert_eq!(by, MEMBERS),
+            _ => assert_eq!(by, [0; 0], "waits"),
+        }
+        switch.bond(BOND, bond_view(), Transmit::One(PortIndex(11)));
+    }
 }
 
 ///

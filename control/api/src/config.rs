@@ -269,6 +269,9 @@ pub struct PortConfig {
     /// its reader it is; without it as the device was found. Of a bond: of its members that say none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub txqueuelen: Option<u32>,
+    /// What comes in here leaves a bond by the member with this `queue_id`, while that one can send; 0..=65535,
+    /// 0: as the bond's mode has it.
+    pub queue_mapping: u32,
     /// Receive queues: 1..=64.
     pub queues: u32,
     /// Memory of the receive rings of each queue of a `nic` port, in slots of 67,584 bytes: 2..=4096. A queue
@@ -350,6 +353,7 @@ impl Default for PortConfig {
             mac_limit: None,
             mtu: None,
             txqueuelen: None,
+            queue_mapping: 0,
             queues: 1,
             ring_slots: None,
             persistent: false,
@@ -406,6 +410,8 @@ pub struct HostConfig {
     /// As a port's: 1..=2,147,483,647.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub txqueuelen: Option<u32>,
+    /// As a port's.
+    pub queue_mapping: u32,
     /// Queues of the TAP: 1..=64.
     pub queues: u32,
 }
@@ -422,6 +428,7 @@ impl Default for HostConfig {
             mac: None,
             mtu: None,
             txqueuelen: None,
+            queue_mapping: 0,
             queues: 1,
         }
     }

@@ -12,6 +12,7 @@
 
 mod machine;
 mod protection;
+mod steering;
 
 pub use machine::blocked;
 pub use protection::Kept;
@@ -80,6 +81,8 @@ pub struct WantedPort {
     pub kept: Kept,
     /// Whether the operator wants it up.
     pub enabled: bool,
+    /// The `queue_id` of the members that its frames leave bonds by; 0: none.
+    pub queue_mapping: u16,
     /// VLANs that are counted, when they are.
     pub counted_vlans: Option<VidSet>,
 }
@@ -283,7 +286,7 @@ fn wanted_port(
     // A member is in no VLAN: its bond is.
     set_vlans(&mut view, &config.membership_of(name).unwrap_or_default());
     let mut kept = Kept::default();
-    let (spec, enabled) = match (config.port_of(name), config.host.get(name)) {
+    let (spec, enabled, queue_mapping) = match (config.port_of(name), config.host.get(name)) {
         (Some(port), _) => {
             let mut spec = port_spec(name, &port, bridge, facts);
             match config
@@ -302,12 +305,13 @@ fn wanted_port(
                     set_port_view(&mut view, &port);
                 }
             }
-            (spec, port.enabled)
+            (spec, port.enabled, port.queue_mapping)
         }
         (None, Some(host)) => {
             view.flags.host = true;
             view.floods = FloodClass::Multicast.bit() | FloodClass::Broadcast.bit();
-            (host_spec(name, host, bridge, at.spec.mac, facts), true)
+            let spec = host_spec(name, host, bridge, at.spec.mac, facts);
+            (spec, true, host.queue_mapping)
         }
         (None, None) => return None,
     };
@@ -326,6 +330,8 @@ fn wanted_port(
         view,
         kept,
         enabled,
+        // Checked to be at most 65,535.
+        queue_mapping: u16::try_from(queue_mapping).unwrap_or(0),
         counted_vlans,
     })
 }
@@ -509,6 +515,7 @@ impl Compiled {
             }
             let watched = bonds.values().find_map(|bond| bond.watched(port.index));
             view.watched = watched.map(Arc::new);
+            view.steers = steering::steers(self, port.queue_mapping, bonds);
             port.kept.dress(&mut view, &run.memory);
             if let Some((bond, run)) = self.bond_run(&view, port, &run_of) {
                 bond.kept.dress_exit(&mut view, &run.memory);

@@ -54,7 +54,7 @@ const LIST_KEYS: [&str; 6] = [
     "ns_ip6_target",
 ];
 /// Keys whose values are a number for each member: `eth0:5,eth1:7`.
-const MEMBER_KEYS: [&str; 2] = ["actor_port_prio", "prio"];
+const MEMBER_KEYS: [&str; 3] = ["actor_port_prio", "prio", "queue_id"];
 
 /// Options as the keys and values of a configuration table.
 #[derive(Clone, Debug, Default)]
@@ -361,6 +361,7 @@ mod tests {
             "lacp-active=off",
             "actor_port_prio=eth0:5,eth1:7",
             "prio=eth0:-5",
+            "queue_id=eth1:2",
             "ad_actor_system=02:00:00:00:00:01",
             "min_links=",
             "arp_ip_target=10.0.0.1,10.7.0.1 vlan 7",
@@ -369,7 +370,7 @@ mod tests {
             value.unwrap(),
             json!({"members": ["eth0", "eth1"], "mode": "802.3ad", "lacp_rate": 1, "lacp_active": false,
                    "actor_port_prio": {"eth0": 5, "eth1": 7}, "prio": {"eth0": -5},
-                   "ad_actor_system": "02:00:00:00:00:01", "min_links": null,
+                   "queue_id": {"eth1": 2}, "ad_actor_system": "02:00:00:00:00:01", "min_links": null,
                    "arp_ip_target": ["10.0.0.1", "10.7.0.1 vlan 7"]})
         );
     }

@@ -91,6 +91,8 @@ pub enum Chosen {
     Turn,
     /// The frame's hash falls on it.
     Hash,
+    /// The port that the frame came in by says so.
+    Steered,
     /// Every member sends a copy.
     All,
 }

@@ -209,6 +209,16 @@ pub fn explain(
         let turn = &mut RoundRobin::new(1, 1);
         let flow = || egress::flow(frame, &class, egress.tagged);
         let station = egress::station(&class, egress.tagged);
+        if let Some(member) = port.steer(egress.port).filter(|_| fits) {
+            let (why, source) = (Chosen::Steered, transmit.source(member).map(MacWord::mac));
+            notes.note(|| Step::By {
+                member,
+                why,
+                source,
+            });
+            copies += 1;
+            return;
+        }
         transmit.each(station, flow, turn, |member| {
             if fits {
                 let why = match transmit {

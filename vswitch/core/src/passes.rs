@@ -22,7 +22,7 @@ use crate::guard;
 use crate::ingress::{Classified, classify_into, end_watched, turn_away};
 use crate::learn;
 use crate::punt::PuntBudget;
-use crate::snapshot::Snapshot;
+use crate::snapshot::{PortView, Snapshot};
 use crate::verdict::{DropReason, Egress, Verdict};
 use crate::watch::{self, Watched};
 use crate::worker::{Outbox, WorkerEvent};
@@ -246,7 +246,7 @@ impl Passes<'_> {
             };
             let dropped = match verdict {
                 Verdict::Forward(egress) => {
-                    let staged = self.stage(i, &batch[i], class, egress);
+                    let staged = self.stage(i, &batch[i], class, egress, entrance.port);
                     copies += staged;
                     forwarded += u64::from(staged > 0);
                     (staged == 0).then_some(DropReason::EgressBlocked)
@@ -255,7 +255,7 @@ impl Passes<'_> {
                     let mut flooded = 0;
                     for flood in entrance.bridge.flood_ports(class.vid) {
                         if forward::floods_to(flood, kind, entrance.logical, entrance.port) {
-                            flooded += self.stage(i, &batch[i], class, flood.egress);
+                            flooded += self.stage(i, &batch[i], class, flood.egress, entrance.port);
                         }
                     }
                     copies += flooded;
@@ -293,7 +293,14 @@ impl Passes<'_> {
 
     /// Stages a copy for a port, or for the members of a bond that send it. How many that are.
     #[inline]
-    fn stage(&mut self, i: usize, frame: &Frame<'_>, class: &Classified, egress: Egress) -> u64 {
+    fn stage(
+        &mut self,
+        i: usize,
+        frame: &Frame<'_>,
+        class: &Classified,
+        egress: Egress,
+        from: &PortView,
+    ) -> u64 {
         let Some(transmit) = self.snapshot.transmit(egress.port) else {
             self.staging.push(i, egress);
             return 1;
@@ -302,6 +309,12 @@ impl Passes<'_> {
             return 0;
         };
         let staging = &mut *self.staging;
+        if !from.steers.is_empty()
+            && let Some(port) = from.steer(egress.port)
+        {
+            stage_by(staging, i, egress, transmit, port);
+            return 1;
+        }
         let mut copies = 0;
         let flow = || egress::flow(frame, class, egress.tagged);
         let station = egress::station(class, egress.tagged);
@@ -333,6 +346,15 @@ impl Passes<'_> {
         if let Some(tap) = self.tap {
             tap.note_in(self.ingress, self.now, frame, dropped);
         }
+    }
+}
+
+/// Stages a copy that this member sends, as it would by its bond's mode.
+#[cold]
+fn stage_by(staging: &mut Staging, i: usize, egress: Egress, transmit: &Transmit, port: PortIndex) {
+    match transmit {
+        Transmit::Rewritten(rewritten) => stage_from(staging, i, egress, rewritten, port),
+        _ => staging.push(i, Egress { port, ..egress }),
     }
 }
 

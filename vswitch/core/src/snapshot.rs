@@ -98,6 +98,15 @@ impl Default for PortFlags {
     }
 }
 
+/// The member by which a port's frames leave a bond.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Steer {
+    /// The bond.
+    pub bond: PortIndex,
+    /// The member, which can send.
+    pub member: PortIndex,
+}
+
 /// One port as the passes see it.
 #[derive(Clone, Debug)]
 pub struct PortView {
@@ -117,6 +126,8 @@ pub struct PortView {
     pub accept: AcceptFrames,
     /// What it asks of the frames of its station; `None`: nothing.
     pub protection: Option<Arc<Protection>>,
+    /// The members by which frames from here leave bonds, whatever their modes say.
+    pub steers: Box<[Steer]>,
     /// How much may leave by it; `None`: any amount. The members of a bond have the bond's.
     pub egress_rate: Option<Policer>,
     /// Spanning tree frames.
@@ -153,6 +164,7 @@ impl PortView {
             flags: PortFlags::default(),
             accept: AcceptFrames::All,
             protection: None,
+            steers: Box::default(),
             egress_rate: None,
             bpdu: BpduPolicy::Contain,
             group_fwd_mask: 0,
@@ -166,6 +178,14 @@ impl PortView {
             vlans: VidSet::EMPTY,
             untagged: VidSet::EMPTY,
         }
+    }
+
+    /// The member by which frames from here leave that bond, where that is not for its mode to say.
+    #[inline]
+    #[must_use]
+    pub fn steer(&self, bond: PortIndex) -> Option<PortIndex> {
+        let found = self.steers.iter().find(|steer| steer.bond == bond);
+        found.map(|steer| steer.member)
     }
 
     /// How frames of `vid` leave this port: tagged or not; `None` when they may not.

@@ -126,6 +126,10 @@ pub struct BondConfig {
     /// Members' port priorities, lower is better: 1..=65535; 255 where nothing is said.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub actor_port_prio: BTreeMap<String, u32>,
+    /// By member the number that ports name as their `queue_mapping`: 0..=65535, each but 0 once; 0, where
+    /// nothing is said, is no port's.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub queue_id: BTreeMap<String, u32>,
     /// Whether members of different speeds may be aggregated.
     pub key_policy: KeyPolicy,
     /// Whether a member begins to send and to take frames at one time. Off: it sends when the partner
@@ -180,6 +184,7 @@ impl Default for BondConfig {
             ad_actor_system: None,
             ad_user_port_key: 0,
             actor_port_prio: BTreeMap::new(),
+            queue_id: BTreeMap::new(),
             key_policy: KeyPolicy::default(),
             coupled_control: OnOff::ON,
             lacp_strict: OnOff::OFF,

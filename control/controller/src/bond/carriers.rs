@@ -77,6 +77,28 @@ impl Bond {
         })
     }
 
+    /// The member by which frames with that `queue_mapping` leave, whatever the mode says (K-25; the kernel's
+    /// `bond_slave_override`), as long as it can send. None where each station has one member: the switch beyond
+    /// would look for the station at another one.
+    #[must_use]
+    pub fn steered(&self, queue_mapping: u16) -> Option<PortIndex> {
+        if queue_mapping == 0 || self.is_shared() {
+            return None;
+        }
+        let ids = &self.wanted.config.queue_id;
+        let asked = |m: &&Member| ids.get(&m.name) == Some(&u32::from(queue_mapping));
+        let found = self.members.iter().find(asked).filter(|m| self.may_send(m));
+        found.map(|member| member.index)
+    }
+
+    /// The members that have a `queue_id` and can send.
+    #[must_use]
+    pub fn steerable(&self) -> Vec<PortIndex> {
+        let ids = self.wanted.config.queue_id.values();
+        let ids = ids.filter_map(|id| u16::try_from(*id).ok());
+        ids.filter_map(|id| self.steered(id)).collect()
+    }
+
     pub(super) fn transmit_now(&self, before: &Transmit) -> Transmit {
         let config = &self.wanted.config;
         let usable: Vec<PortIndex> = self

@@ -208,6 +208,8 @@ impl Controller {
                 (_, Chosen::Active) => "active",
                 (_, Chosen::Turn) => "turn",
                 (_, Chosen::Hash) => "hash",
+                // Which port a frame would come in by is not asked.
+                (_, Chosen::Steered) => "steered",
                 (_, Chosen::All) => "all",
             };
             return Ok(HashReply {

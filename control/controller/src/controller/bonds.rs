@@ -19,11 +19,17 @@ use vswitch_core::watch::Watched;
 /// What the passes know of a member: what it lets in and shows.
 type Part = (Option<Admits>, Option<Watched>);
 
-/// What the passes know of a bond: how it sends, whether that may come back, and its members.
-fn part_of(bond: &Bond) -> (Transmit, bool, Vec<Part>) {
+/// What the passes know of a bond: how it sends, whether that may come back, who sends what ports steer, and its
+/// members.
+fn part_of(bond: &Bond) -> (Transmit, bool, Vec<PortIndex>, Vec<Part>) {
     let members = bond.members().iter();
     let part = members.map(|m| (bond.admits(m.index), bond.watched(m.index)));
-    (bond.transmit().clone(), bond.reflects(), part.collect())
+    (
+        bond.transmit().clone(),
+        bond.reflects(),
+        bond.steerable(),
+        part.collect(),
+    )
 }
 
 fn miimon(bond: &Bond) -> u32 {

@@ -117,6 +117,7 @@ impl Controller {
                         Chosen::Active => "its active member",
                         Chosen::Turn => "a member in its turn",
                         Chosen::Hash => "the member of the frame's hash",
+                        Chosen::Steered => "the member with the port's queue_mapping",
                         Chosen::All => "a copy by each member",
                     };
                     let text = match source {

@@ -116,7 +116,7 @@ fn text(bond: &Bond) -> String {
     }
     lacp(bond, &option, &mut out);
     for member in &bond.members {
-        slave(member, bond.lacp.is_some(), &mut out);
+        slave(bond, member, bond.lacp.is_some(), &mut out);
     }
     out.0
 }
@@ -180,7 +180,7 @@ fn nobody() -> LacpEnd {
     }
 }
 
-fn slave(member: &BondMember, speaks: bool, out: &mut Lines) {
+fn slave(bond: &Bond, member: &BondMember, speaks: bool, out: &mut Lines) {
     out.add("");
     out.add(&format!("Slave Interface: {}", member.name));
     // To the driver a member that its monitor gave up has no link.
@@ -198,7 +198,8 @@ fn slave(member: &BondMember, speaks: bool, out: &mut Lines) {
     if let Some(mac) = &member.mac {
         out.add(&format!("Permanent HW addr: {mac}"));
     }
-    out.add("Slave queue ID: 0");
+    let queue = bond.options["queue_id"][&member.name].as_u64().unwrap_or(0);
+    out.add(&format!("Slave queue ID: {queue}"));
     let lacp = member.lacp.as_ref();
     let Some((lacp, aggregator)) = lacp.and_then(|lacp| Some((lacp, lacp.aggregator?))) else {
         if speaks {

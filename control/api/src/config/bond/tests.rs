@@ -174,6 +174,21 @@ fn what_is_wrong_with_a_bond_is_told_with_its_place() {
             json!({ "eth7": 9 }),
             "bond.bond0.actor_port_prio.eth7: \"eth7\" is no member of this bond",
         ),
+        (
+            "queue_id",
+            json!({ "eth0": 65_536 }),
+            "bond.bond0.queue_id.eth0: eth0 = 65536 is out of range",
+        ),
+        (
+            "queue_id",
+            json!({ "eth0": 3, "eth1": 3 }),
+            "bond.bond0.queue_id.eth1: eth1 = 3, and eth0 has that number",
+        ),
+        (
+            "queue_id",
+            json!({ "eth7": 3 }),
+            "bond.bond0.queue_id.eth7: \"eth7\" is no member of this bond",
+        ),
     ] {
         let told = with(key, value.clone());
         assert!(told.contains(complaint), "{key} = {value}:\n{told}");

@@ -7,7 +7,7 @@ use crate::config::bond::MEMBERS_MAX;
 use crate::config::bond::words::TlbSrc;
 use crate::config::{BondConfig, BondMode, Config, PortConfig, PortKind};
 use crate::text::known_hint;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The kernel's largest number: milliseconds of a delay, links (`INT_MAX`).
 const INT_MAX: u32 = i32::MAX as u32;
@@ -112,6 +112,19 @@ fn lacp(name: &str, bond: &BondConfig, found: &mut Found) {
     for (member, prio) in &bond.actor_port_prio {
         found.range(&["bond", name, "actor_port_prio", member], *prio, 1, most);
     }
+    let mut taken: BTreeMap<u32, &str> = BTreeMap::new();
+    for (member, id) in &bond.queue_id {
+        let at = ["bond", name, "queue_id", member];
+        found.range(&at, *id, 0, most);
+        // As the kernel refuses it.
+        if let Some(other) = taken.insert(*id, member).filter(|_| *id > 0) {
+            found.add(
+                &at,
+                format!("{member} = {id}, and {other} has that number"),
+                "give each member a number of its own, or 0",
+            );
+        }
+    }
 }
 
 /// Tables by member name no others.
@@ -119,6 +132,7 @@ fn by_member(name: &str, bond: &BondConfig, found: &mut Found) {
     let tables = [
         ("actor_port_prio", bond.actor_port_prio.keys().collect()),
         ("prio", bond.prio.keys().collect::<Vec<_>>()),
+        ("queue_id", bond.queue_id.keys().collect()),
     ];
     let known: Vec<&str> = bond.members.iter().map(String::as_str).collect();
     for (key, named) in tables {
@@ -192,6 +206,7 @@ pub(super) fn member_port(name: &str, bond: &str, port: &PortConfig, found: &mut
         ("bpdu", port.bpdu != standard.bpdu),
         ("mac_limit", port.mac_limit.is_some()),
         ("mtu", port.mtu.is_some()),
+        ("queue_mapping", port.queue_mapping != 0),
         ("ingress_rate", port.ingress_rate.is_some()),
         ("egress_rate", port.egress_rate.is_some()),
     ];

@@ -279,6 +279,7 @@ pub(super) fn port(config: &Config, name: &str, port: &PortConfig, found: &mut F
     if let Some(limit) = port.mac_limit {
         found.range(&at("mac_limit"), limit, 1, FDB_MAX);
     }
+    found.range(&at("queue_mapping"), port.queue_mapping, 0, u16::MAX.into());
     found.range(&at("queues"), port.queues, 1, QUEUES_MAX);
     if let Some(mac) = port.mac {
         found.station(&at("mac"), mac);
@@ -449,6 +450,7 @@ pub(super) fn host(config: &Config, name: &str, host: &HostConfig, found: &mut F
     if let Some(mtu) = host.mtu {
         found.mtu(&at("mtu"), mtu, bridge);
     }
+    found.range(&at("queue_mapping"), host.queue_mapping, 0, u16::MAX.into());
     if let Some(frames) = host.txqueuelen {
         found.range(&at("txqueuelen"), frames, 1, TX_QUEUE_MAX);
     }

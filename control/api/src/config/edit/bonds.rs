@@ -135,6 +135,7 @@ pub(super) fn del_member(config: &mut Config, del: &BondDelMember) -> Result<(),
     bond.primary = bond.primary.take().filter(|primary| primary != member);
     bond.prio.remove(member);
     bond.actor_port_prio.remove(member);
+    bond.queue_id.remove(member);
     config.port.remove(member);
     Ok(())
 }

@@ -44,6 +44,43 @@ fn apply(rig: &mut Rig, config: &Value) {
         .expect("taken");
 }
 
+/// K-25: frames of a port leave by the member that its operator chose, in any mode that knows of no stations, while
+/// that member can send; both numbers change live.
+#[test]
+fn a_port_is_steered_to_a_member_while_that_can_send() {
+    let mut rig = rig();
+    let [bond, eth0, eth1, vm1] = ["bond0", "eth0", "eth1", "vm1"].map(|name| rig.index(name));
+    let steer = |rig: &Rig| rig.snapshot.port(vm1).expect("published").steer(bond);
+    assert_eq!(steer(&rig), None);
+    let mut config = bonded();
+    config["bond"]["bond0"]["queue_id"] = json!({ "eth0": 1, "eth1": 2 });
+    config["port"]["vm1"]["queue_mapping"] = json!(2);
+    apply(&mut rig, &config);
+    assert_eq!(steer(&rig), Some(eth1));
+    carrier(&mut rig, "eth1", false);
+    assert_eq!(steer(&rig), None, "as the mode has it");
+    carrier(&mut rig, "eth1", true);
+    assert_eq!(steer(&rig), Some(eth1));
+    for (mode, steered) in [
+        ("balance-rr", true),
+        ("balance-xor", true),
+        ("broadcast", true),
+        ("balance-slb", false),
+        ("balance-tlb", false),
+    ] {
+        config["bond"]["bond0"]["mode"] = json!(mode);
+        apply(&mut rig, &config);
+        assert_eq!(steer(&rig).is_some(), steered, "{mode}");
+    }
+    config["bond"]["bond0"]["tlb_src"] = json!("rewrite");
+    config["port"]["vm1"]["queue_mapping"] = json!(1);
+    apply(&mut rig, &config);
+    assert_eq!(steer(&rig), Some(eth0));
+    config["port"]["vm1"]["queue_mapping"] = json!(7);
+    apply(&mut rig, &config);
+    assert_eq!(steer(&rig), None, "no member's");
+}
+
 /// A-01, S-10
 #[test]
 fn a_bond_is_the_uplink_and_its_members_are_opened() {
