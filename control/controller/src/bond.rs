@@ -17,7 +17,9 @@
 //! Pure: links, PDUs and time come in; [`Transmit`], [`vswitch_core::bond::Admits`],
 //! frames and a list of what happened go out.
 
+pub mod balancing;
 mod carriers;
+pub mod dealing;
 pub mod diagnosis;
 pub mod monitor;
 pub mod moving;
@@ -28,6 +30,7 @@ mod watching;
 
 pub use view::{BondState, NoChoice};
 
+use balancing::Balancing;
 use monitor::Monitor;
 use moving::{Moved, Moving};
 use negotiation::Negotiation;
@@ -224,6 +227,8 @@ pub struct Bond {
     negotiation: Option<Negotiation>,
     /// In the modes of which the other side knows nothing, who lets in what.
     shares: Shares,
+    /// In the modes that balance by load, what is known of it.
+    balancing: Balancing,
     /// In mode `802.3ad`, flows on their way from a member to another.
     moving: Moving,
     /// Where there is an `arp_interval`.
@@ -252,6 +257,7 @@ impl Bond {
             first_mac: None,
             negotiation: None,
             shares: Shares::default(),
+            balancing: Balancing::default(),
             moving: Moving::default(),
             monitor: None,
             partner: None,
@@ -286,6 +292,7 @@ impl Bond {
         self.wanted = wanted.clone();
         let copied = wanted.config.mode == BondMode::Broadcast || self.is_shared();
         self.copies = copied.then(|| self.copies.take().unwrap_or_default());
+        self.balancing.forget();
         self.by_hand = None;
     }
 
@@ -333,6 +340,7 @@ impl Bond {
         waiting
             .chain(lacp.and_then(Negotiation::poll_timeout))
             .chain(self.shares.poll_timeout())
+            .chain(self.balancing.poll_timeout())
             .chain(self.moving.poll_timeout())
             .chain(self.monitor.as_ref().map(Monitor::poll_timeout))
             .min()
@@ -423,8 +431,9 @@ impl Bond {
         if let Some(lacp) = &mut self.negotiation {
             happened.extend(lacp.happened(&self.members, now));
         }
+        let dealt = self.balance(now);
         let before = std::mem::take(&mut self.transmit);
-        self.transmit = self.transmit_now(&before);
+        self.transmit = self.transmit_now(&before, dealt.as_ref());
         happened.extend(self.order_moves(&before, now));
         let partner = self.negotiation.as_ref().and_then(Negotiation::partner);
         let partner_before = std::mem::replace(&mut self.partner, partner);

@@ -506,6 +506,9 @@ impl Compiled {
             view.flags.tells_neighbours = announces.contains(port.bridge.as_str());
             if let Some(bond) = bonds.get(name) {
                 builder.bond(port.index, bond.transmit().clone());
+                if let Some(loads) = bond.loads() {
+                    builder.measure(port.index, Arc::clone(loads));
+                }
                 view.flags.reflects = bond.reflects();
             } else {
                 view.flags.tells_groups = replays.contains(port.bridge.as_str());

@@ -265,6 +265,9 @@ impl Ours {
         view.flags.listens = true;
         view.flags.reflects = reflects;
         view.epoch = self.epoch;
+        if let Some(loads) = self.bond.loads() {
+            self.switch.measure(BOND, loads);
+        }
         self.switch.bond(BOND, view, transmit);
         self.told = Some(part);
         true

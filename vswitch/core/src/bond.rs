@@ -13,12 +13,14 @@
 pub mod buckets;
 pub mod copies;
 pub mod held;
+pub mod loads;
 pub mod rewriting;
 pub mod round_robin;
 
 pub use buckets::Buckets;
 pub use copies::{Copies, Once};
 pub use held::Held;
+pub use loads::Loads;
 pub use rewriting::{Balance, Rewritten};
 pub use round_robin::RoundRobin;
 

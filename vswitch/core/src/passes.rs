@@ -9,6 +9,7 @@
 //! Called by the worker only. Nothing here allocates or waits.
 
 use crate::bindings;
+use crate::bond::loads::Joined;
 use crate::bond::{Admits, Held, Rewritten, RoundRobin, Transmit};
 use crate::capture::CaptureTap;
 use crate::counters::{PortCounters, VlanTally};
@@ -41,6 +42,8 @@ pub(crate) struct Passes<'p> {
     pub(crate) staging: &'p mut Staging,
     /// Whose turn it is, by the bond's index.
     pub(crate) turns: &'p mut [RoundRobin],
+    /// By the bond's index, where its frames are measured.
+    pub(crate) loads: &'p [Option<Joined>],
     /// Frames whose bucket is on its way to another member.
     pub(crate) held: &'p mut Held,
     pub(crate) counters: &'p PortCounters,
@@ -324,6 +327,9 @@ impl Passes<'_> {
         {
             return 1;
         }
+        if let Some(Some(joined)) = self.loads.get(egress.port.index()) {
+            measure(joined, transmit, frame, class, egress);
+        }
         if let Transmit::Rewritten(rewritten) = transmit {
             stage_from(
                 staging,
@@ -355,6 +361,31 @@ fn stage_by(staging: &mut Staging, i: usize, egress: Egress, transmit: &Transmit
     match transmit {
         Transmit::Rewritten(rewritten) => stage_from(staging, i, egress, rewritten, port),
         _ => staging.push(i, Egress { port, ..egress }),
+    }
+}
+
+/// Counts a frame in its bucket.
+#[inline(never)]
+fn measure(
+    joined: &Joined,
+    transmit: &Transmit,
+    frame: &Frame<'_>,
+    class: &Classified,
+    egress: Egress,
+) {
+    let flow = || egress::flow(frame, class, egress.tagged);
+    let bucket = match transmit {
+        Transmit::Hashed(hashed) => {
+            let number = hashed.number(egress::station(class, egress.tagged), flow);
+            hashed.buckets.bucket(number)
+        }
+        Transmit::Rewritten(rewritten) => flow()
+            .and_then(|flow| rewritten.number(&flow))
+            .and_then(|number| rewritten.buckets.bucket(number)),
+        _ => None,
+    };
+    if let Some(bucket) = bucket {
+        joined.own.add(bucket, frame.wire_len());
     }
 }
 

@@ -8,7 +8,7 @@
 //! A bond is one logical [`PortView`] over member ports: [`PortView::logical`] is the step from member to
 //! bond in pass 1, [`Snapshot::transmit`] the step from bond to member before pass 4.
 
-use crate::bond::{Admits, Transmit};
+use crate::bond::{Admits, Loads, Transmit};
 use crate::fdb::Fdb;
 use crate::police::Policer;
 use crate::protect::Protection;
@@ -246,6 +246,8 @@ pub struct Snapshot {
     bridges: Vec<Option<BridgeView>>,
     /// By the bond's index; empty without bonds.
     bonds: Vec<Option<Transmit>>,
+    /// By the bond's index, where its frames are measured.
+    loads: Vec<Option<Arc<Loads>>>,
 }
 
 impl Snapshot {
@@ -270,6 +272,12 @@ impl Snapshot {
         self.bonds.get(index.index())?.as_ref()
     }
 
+    /// Where bytes sent by that bond are counted, by bucket; `None`: they are not.
+    #[must_use]
+    pub fn loads(&self, index: PortIndex) -> Option<&Arc<Loads>> {
+        self.loads.get(index.index())?.as_ref()
+    }
+
     /// Gives buckets what the rates of this snapshot have earned up to `now`, before another one's count.
     pub fn settle_rates(&self, now: Instant) {
         for port in self.ports.iter().flatten() {
@@ -284,6 +292,11 @@ impl Snapshot {
     #[must_use]
     pub fn port_slots(&self) -> usize {
         self.ports.len()
+    }
+
+    /// One more than the largest index of a bond that is measured.
+    pub(crate) const fn loads_slots(&self) -> usize {
+        self.loads.len()
     }
 
     /// All ports with their index.
@@ -310,6 +323,7 @@ pub struct SnapshotBuilder {
     ports: Vec<Option<PortView>>,
     bridges: Vec<Option<BridgeSpec>>,
     bonds: Vec<Option<Transmit>>,
+    loads: Vec<Option<Arc<Loads>>>,
 }
 
 /// What the builder needs to know of a bridge.
@@ -347,6 +361,12 @@ impl SnapshotBuilder {
         self
     }
 
+    /// Has the bytes that a bond sends counted by bucket, where it has buckets.
+    pub fn measure(&mut self, index: PortIndex, loads: Arc<Loads>) -> &mut Self {
+        put(&mut self.loads, index.index(), loads);
+        self
+    }
+
     /// Adds or replaces a bridge.
     pub fn bridge(&mut self, index: BridgeIndex, spec: BridgeSpec) -> &mut Self {
         put(&mut self.bridges, index.index(), spec);
@@ -369,6 +389,7 @@ impl SnapshotBuilder {
             ports: self.ports.clone(),
             bridges,
             bonds: self.bonds.clone(),
+            loads: self.loads.clone(),
         }
     }
 

@@ -6,7 +6,7 @@
 pub mod announcements;
 pub mod packets;
 
-use crate::bond::{Admits, Transmit};
+use crate::bond::{Admits, Loads, Transmit};
 use crate::counters::{PortCounters, PortTotals};
 use crate::fdb::Fdb;
 use crate::frame::{Frame, FrameBatch, TxList, VnetHdr};
@@ -300,6 +300,7 @@ pub struct MemSwitch {
     views: BTreeMap<PortIndex, PortView>,
     bridges: BTreeMap<BridgeIndex, BridgeSpec>,
     bonds: BTreeMap<PortIndex, Transmit>,
+    loads: BTreeMap<PortIndex, Arc<Loads>>,
     ports: BTreeMap<PortIndex, (MemPort, Arc<PortCounters>)>,
     put: BTreeMap<PortIndex, u64>,
     /// Numbers of ports whose index another took over: their copies still count.
@@ -327,6 +328,7 @@ impl MemSwitch {
             views: BTreeMap::new(),
             bridges: BTreeMap::new(),
             bonds: BTreeMap::new(),
+            loads: BTreeMap::new(),
             ports: BTreeMap::new(),
             put: BTreeMap::new(),
             replaced: Vec::new(),
@@ -387,6 +389,11 @@ impl MemSwitch {
         self.publish();
     }
 
+    /// Has what a bond sends counted there from its next change on.
+    pub fn measure(&mut self, number: u16, loads: &Arc<Loads>) {
+        self.loads.insert(PortIndex(number), Arc::clone(loads));
+    }
+
     /// Adds a member of a bond.
     pub fn add_member(&mut self, number: u16, bond: u16, admits: Admits) -> MemPort {
         let mut view = PortView::new(PortIndex(number));
@@ -426,6 +433,9 @@ impl MemSwitch {
         }
         for (index, transmit) in &self.bonds {
             builder.bond(*index, transmit.clone());
+        }
+        for (index, loads) in &self.loads {
+            builder.measure(*index, Arc::clone(loads));
         }
         for (index, spec) in &self.bridges {
             builder.bridge(*index, spec.clone());

@@ -5,6 +5,7 @@
 //! blocks, allocates while frames flow, or knows a clock; the daemon's thread does the waiting.
 
 use crate::bond::held::HeldFrame;
+use crate::bond::loads::Joined;
 use crate::bond::{Held, RoundRobin, Transmit};
 use crate::capture::CaptureTap;
 use crate::counters::PortCounters;
@@ -91,6 +92,8 @@ pub struct Worker {
     staging: Staging,
     /// Whose turn it is to send, by the bond's index; the count outlives a snapshot.
     turns: Vec<RoundRobin>,
+    /// By the bond's index, where its frames are measured.
+    loads: Vec<Option<Joined>>,
     held: Held,
     finisher: Finisher,
     /// Counts for ports without a slot: the order of commands rules that out, but a number that is
@@ -118,6 +121,7 @@ impl Worker {
             tapped: false,
             staging: Staging::default(),
             turns: Vec::new(),
+            loads: Vec::new(),
             held: Held::default(),
             finisher: Finisher::default(),
             lost: PortCounters::default(),
@@ -227,6 +231,7 @@ impl Worker {
                 outbox: &self.outbox,
                 staging: &mut self.staging,
                 turns: &mut self.turns,
+                loads: &self.loads,
                 held: &mut self.held,
                 counters: &counters,
                 budget: &mut queue.punts,
@@ -352,6 +357,7 @@ impl Worker {
                     let seed = u32::try_from(seed).unwrap_or(0);
                     self.turns.push(RoundRobin::new(1, seed));
                 }
+                self.measure(&snapshot);
                 let generation = snapshot.generation;
                 // Replace first, then announce: whoever sees the number may free what came before.
                 if mutant("announce_first") {
@@ -416,6 +422,15 @@ impl Worker {
                 self.tapped = self.taps.iter().any(Option::is_some);
             }
             WorkerCommand::Stop => self.stopped = true,
+        }
+    }
+
+    /// Has tables of its own for the bonds that are measured.
+    fn measure(&mut self, snapshot: &Snapshot) {
+        let slots = snapshot.loads_slots();
+        self.loads.resize_with(slots, || None);
+        for (index, joined) in (0..).map(PortIndex).zip(&mut self.loads) {
+            *joined = Joined::follow(joined.take(), snapshot.loads(index));
         }
     }
 

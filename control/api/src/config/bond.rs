@@ -59,7 +59,7 @@ pub struct BondConfig {
     /// 32 bits; 0 where nothing is said.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub prio: BTreeMap<String, i32>,
-    /// Whether the members' parts in `balance-tlb` and `balance-alb` are as their speeds.
+    /// Whether the members' parts in `balance-tlb` and `balance-alb` are as their speeds and as what is sent.
     pub tlb_dynamic_lb: OnOff,
     /// From whose address frames leave in `balance-tlb` and `balance-alb`: their station's, or their member's.
     pub tlb_src: TlbSrc,

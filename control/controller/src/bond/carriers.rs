@@ -99,14 +99,10 @@ impl Bond {
         ids.filter_map(|id| self.steered(id)).collect()
     }
 
-    pub(super) fn transmit_now(&self, before: &Transmit) -> Transmit {
+    /// How it sends, after it sent as `before`; `dealt`: a table that its load asks for.
+    pub(super) fn transmit_now(&self, before: &Transmit, dealt: Option<&Buckets>) -> Transmit {
         let config = &self.wanted.config;
-        let usable: Vec<PortIndex> = self
-            .members
-            .iter()
-            .filter(|m| self.may_send(m))
-            .map(|m| m.index)
-            .collect();
+        let usable = self.carriers();
         let Some(active) = self.active.filter(|_| !usable.is_empty()) else {
             return Transmit::Nobody;
         };
@@ -129,13 +125,13 @@ impl Bond {
                 moving: None,
             }),
             BondMode::BalanceTlb | BondMode::BalanceAlb if self.rewrites() => {
-                Transmit::Rewritten(self.rewritten(before, &usable, active))
+                Transmit::Rewritten(self.rewritten(before, dealt, &usable, active))
             }
             BondMode::BalanceSlb | BondMode::BalanceTlb | BondMode::BalanceAlb => {
                 Transmit::Hashed(Hashed {
                     key: HashKey::Station,
                     seed: config.hash_seed,
-                    buckets: self.weighed(before, &usable),
+                    buckets: self.weighed(before, dealt, &usable),
                     moving: None,
                 })
             }
@@ -143,16 +139,31 @@ impl Bond {
         }
     }
 
-    fn rewritten(&self, before: &Transmit, usable: &[PortIndex], active: PortIndex) -> Rewritten {
+    /// The members that can carry frames.
+    pub(super) fn carriers(&self) -> Vec<PortIndex> {
+        let usable = self.members.iter().filter(|m| self.may_send(m));
+        let usable: Vec<PortIndex> = usable.map(|m| m.index).collect();
+        match self.active.filter(|_| self.rewrites()) {
+            None => usable,
+            Some(active) => {
+                let sources = self.sources(&usable, active);
+                let named = |member| sources.iter().any(|(other, _)| *other == member);
+                let usable = usable.into_iter();
+                usable.filter(|m| *m == active || named(*m)).collect()
+            }
+        }
+    }
+
+    fn rewritten(
+        &self,
+        before: &Transmit,
+        dealt: Option<&Buckets>,
+        usable: &[PortIndex],
+        active: PortIndex,
+    ) -> Rewritten {
         let config = &self.wanted.config;
         let policy = policy(config.xmit_hash_policy);
         let sources = self.sources(usable, active);
-        let named = |member: &PortIndex| sources.iter().any(|(other, _)| other == member);
-        let usable: Vec<PortIndex> = usable
-            .iter()
-            .copied()
-            .filter(|m| *m == active || named(m))
-            .collect();
         Rewritten {
             active,
             balance: match (config.mode, config.tlb_dynamic_lb.0) {
@@ -161,7 +172,7 @@ impl Bond {
                 _ => Balance::Flow(policy),
             },
             seed: config.hash_seed,
-            buckets: self.weighed(before, &usable),
+            buckets: self.weighed(before, dealt, usable),
             sources: sources.into(),
         }
     }
@@ -211,22 +222,28 @@ impl Bond {
         active.into_iter().chain(others).collect()
     }
 
-    /// As [`buckets`]; in the modes that balance by load, a member's part is as its speed, where all tell theirs.
-    fn weighed(&self, before: &Transmit, usable: &[PortIndex]) -> Buckets {
-        let config = &self.wanted.config;
+    /// As [`buckets`]; in the modes that balance by load, a member's part is as its speed, where all tell theirs,
+    /// until the load asks for another table. That one stays for as long as the members are the same.
+    fn weighed(&self, before: &Transmit, dealt: Option<&Buckets>, usable: &[PortIndex]) -> Buckets {
+        if !self.is_measured() {
+            return buckets(before, usable);
+        }
+        let weighted = self.weighted(usable);
+        match before.buckets() {
+            _ if dealt.is_some() => dealt.cloned().unwrap_or_default(),
+            Some(before) => Buckets::update_weighted(before, &weighted),
+            None => Buckets::update_weighted(&Buckets::new(usable), &weighted),
+        }
+    }
+
+    /// Members with what their parts are by: their speeds, or where one tells none, all the same.
+    pub(super) fn weighted(&self, members: &[PortIndex]) -> Vec<(PortIndex, u32)> {
         let speed = |index: &PortIndex| {
             let member = self.members.iter().find(|m| m.index == *index)?;
             Some((*index, member.seen.speed_mbps.filter(|mbps| *mbps > 0)?))
         };
-        let speeds: Option<Vec<_>> = usable.iter().map(speed).collect();
-        let by_speed = config.mode != BondMode::BalanceSlb && config.tlb_dynamic_lb.0;
-        match (speeds, before.buckets()) {
-            (Some(speeds), Some(before)) if by_speed => Buckets::update_weighted(before, &speeds),
-            (Some(speeds), _) if by_speed => {
-                Buckets::update_weighted(&Buckets::new(usable), &speeds)
-            }
-            _ => buckets(before, usable),
-        }
+        let speeds: Option<Vec<_>> = members.iter().map(speed).collect();
+        speeds.unwrap_or_else(|| members.iter().map(|member| (*member, 1)).collect())
     }
 
     fn may_send(&self, member: &Member) -> bool {

@@ -1,5 +1,6 @@
 //! The bond's states as a table, the choice of the active member, and what the passes are told.
 
+mod balancing;
 mod rewriting;
 
 use super::*;

@@ -143,8 +143,21 @@ impl Buckets {
     #[inline]
     #[must_use]
     pub fn pick(&self, number: u32) -> Option<PortIndex> {
-        let bucket = number.checked_rem(self.count)?;
-        self.owners.get(bucket as usize).copied()
+        self.owners.get(self.bucket(number)?).copied()
+    }
+
+    /// The bucket of a flow's number; `None` when there is no member.
+    #[inline]
+    #[must_use]
+    pub fn bucket(&self, number: u32) -> Option<usize> {
+        Some(number.checked_rem(self.count)? as usize)
+    }
+
+    /// Gives a bucket, if there is one of that number, to a member.
+    pub fn give(&mut self, bucket: usize, to: PortIndex) {
+        if let Some(owner) = self.owners.get_mut(bucket) {
+            *owner = to;
+        }
     }
 
     /// How many buckets there are; 0 when there is no member.

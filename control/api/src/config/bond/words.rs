@@ -24,8 +24,8 @@ choice! {
         Broadcast = "broadcast",
         /// By hash, among the members that LACP agreed on with the switch beyond.
         Lacp = "802.3ad",
-        /// Each station, or each flow (`tlb_src`), by one member, the members' parts as their speeds; the switch
-        /// beyond need know nothing.
+        /// Each station, or each flow (`tlb_src`), by one member, the members' parts as their speeds and as what is
+        /// sent (`tlb_dynamic_lb`); the switch beyond need know nothing.
         BalanceTlb = "balance-tlb",
         /// As `balance-tlb`; of what the kernel adds, nothing concerns stations behind a bridge.
         BalanceAlb = "balance-alb",
