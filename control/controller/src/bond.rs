@@ -201,6 +201,13 @@ pub enum Happened {
     },
     /// Flows have gone from a member to another, in the mode that keeps their order.
     Moved(Moved),
+    /// Flows have another member for what is sent.
+    Balanced {
+        /// Buckets that have.
+        buckets: usize,
+        /// Of so many.
+        of: usize,
+    },
     /// Something in LACP that an operator wants to know.
     Lacp {
         /// How bad it is.
@@ -434,6 +441,9 @@ impl Bond {
         let dealt = self.balance(now);
         let before = std::mem::take(&mut self.transmit);
         self.transmit = self.transmit_now(&before, dealt.as_ref());
+        if dealt.is_some() {
+            happened.extend(self.balanced(&before));
+        }
         happened.extend(self.order_moves(&before, now));
         let partner = self.negotiation.as_ref().and_then(Negotiation::partner);
         let partner_before = std::mem::replace(&mut self.partner, partner);

@@ -35,6 +35,13 @@ pub(crate) fn rate(per_second: f64, unit: &str) -> String {
     format!("{} {prefix}{unit}", digits(value))
 }
 
+/// Bits a second: `9.40 Gbit/s`.
+pub(crate) fn bits(per_second: u64) -> String {
+    #[expect(clippy::cast_precision_loss, reason = "three digits are shown")]
+    let value = per_second as f64;
+    rate(value, "bit/s")
+}
+
 /// Bytes in SI units: `1.5 MB`.
 pub(crate) fn bytes(count: u64) -> String {
     if count < 1000 {

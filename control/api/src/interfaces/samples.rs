@@ -165,6 +165,7 @@ fn bond() -> Bond {
     };
     let member = BondMember {
         speed_mbps: Some(10_000),
+        load_bps: Some(8_000),
         mac: Some(text("02:00:00:00:00:01")),
         lacp: Some(lacp),
         ..BondMember::default()

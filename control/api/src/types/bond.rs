@@ -91,6 +91,9 @@ pub struct BondMember {
     /// Mbit/s, where the device tells it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub speed_mbps: Option<u32>,
+    /// Bits a second that its part of what is sent came to in the last 10 seconds, where parts are by load.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub load_bps: Option<u64>,
     /// The device's address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mac: Option<String>,

@@ -1,13 +1,13 @@
 //! The load of a bond that balances by it: when it is looked at, what of the past counts, and for whom the table in
 //! use was made. What becomes of the table is [`dealing`]'s.
 
-use super::{Bond, dealing};
+use super::{Bond, Happened, dealing};
 use std::sync::Arc;
 use vswitch_api::config::BondMode;
 use vswitch_base::{Instant, PortIndex, Timer};
 use vswitch_core::bond::buckets::BUCKETS_MAX;
 use vswitch_core::bond::loads::Bytes;
-use vswitch_core::bond::{Buckets, Loads};
+use vswitch_core::bond::{Buckets, Loads, Transmit};
 
 /// Where nothing was sent.
 const NONE: Bytes = [0; BUCKETS_MAX];
@@ -21,7 +21,9 @@ pub struct Balancing {
     of: Vec<(PortIndex, u32)>,
     /// What had been sent at the last look; `None`: what is sent is of other buckets now.
     read: Option<Box<Bytes>>,
-    /// What counts of the past.
+    /// What was sent between the last two looks.
+    sent: Option<Box<Bytes>>,
+    /// What counts of the time before.
     past: Option<Box<Bytes>>,
     next: Timer,
 }
@@ -35,18 +37,24 @@ impl Balancing {
 
     /// Flows have other buckets from now on: what they sent so far says nothing.
     pub(super) fn forget(&mut self) {
-        (self.read, self.past) = (None, None);
+        (self.read, self.sent, self.past) = (None, None, None);
     }
 
-    /// What was sent since the last look, with `past`; `None`: there was none.
+    /// What was sent since the last look; `None`: there was none.
     fn look(&mut self) -> Option<Bytes> {
         let all = self.loads.as_ref()?.read();
         let before = self.read.replace(Box::new(all))?;
+        let sent = std::array::from_fn(|bucket| all[bucket].wrapping_sub(before[bucket]));
+        self.sent = Some(Box::new(sent));
+        Some(sent)
+    }
+
+    /// That, and what counts of the time before, which halves each time.
+    fn with_past(&mut self, sent: &Bytes) -> Bytes {
         let past = self.past.as_deref().unwrap_or(&NONE);
-        Some(std::array::from_fn(|bucket| {
-            let sent = all[bucket].wrapping_sub(before[bucket]);
-            past[bucket].saturating_add(sent)
-        }))
+        let all: Bytes = std::array::from_fn(|bucket| past[bucket].saturating_add(sent[bucket]));
+        self.past = Some(Box::new(all.map(|bytes| bytes / 2)));
+        all
     }
 }
 
@@ -89,9 +97,28 @@ impl Bond {
         let dealt = if rewrites {
             dealing::deal(table, &sent, &balancing.of)
         } else {
-            balancing.past = Some(Box::new(sent.map(|bytes| bytes / 2)));
+            let sent = balancing.with_past(&sent);
             dealing::shift(table, &sent, &balancing.of)
         };
         Some(dealt.unwrap_or_else(|| table.clone()))
+    }
+
+    /// What the load moved, after it sent as `before`.
+    pub(super) fn balanced(&self, before: &Transmit) -> Option<Happened> {
+        let (was, is) = (before.buckets()?, self.transmit.buckets()?);
+        let buckets = is.moved_since(was)?.count();
+        (buckets > 0).then(|| Happened::Balanced {
+            buckets,
+            of: is.count(),
+        })
+    }
+
+    /// Bits a second that the buckets sent lately that are a member's now; `None`: nobody counts.
+    pub(super) fn load_bps(&self, member: PortIndex) -> Option<u64> {
+        let sent = self.balancing.sent.as_deref()?;
+        let owners = self.transmit.buckets()?.owners().iter().zip(sent);
+        let of = owners.filter(|(owner, _)| **owner == member);
+        let bytes = of.fold(0u64, |all, (_, bytes)| all.saturating_add(*bytes));
+        Some(bytes.saturating_mul(8) / dealing::INTERVAL.as_secs())
     }
 }

@@ -226,6 +226,7 @@ impl Bond {
             role: self.role(member).to_owned(),
             reason: self.part(member),
             speed_mbps: member.seen.speed_mbps,
+            load_bps: self.load_bps(member.index),
             mac: member.seen.mac.map(|mac| mac.to_string()),
             failures: member.failures,
             lacp: self

@@ -232,6 +232,12 @@ impl Controller {
                     let message = format!("{name}: {moved}");
                     self.note(now, "bond-moved", &object, moved.severity(), message);
                 }
+                Happened::Balanced { buckets, of } => {
+                    let message = format!(
+                        "{name}: {buckets} of {of} shares of what is sent have another member, for their load"
+                    );
+                    self.note(now, "bond-balanced", &object, Severity::Info, message);
+                }
                 Happened::Lacp { severity, message } => {
                     self.note(now, "lacp", &object, severity, format!("{name}: {message}"));
                 }

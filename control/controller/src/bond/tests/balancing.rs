@@ -55,6 +55,13 @@ fn a_loud_members_buckets_are_shared_out() {
         let moved = pass_while(&mut bench, &bytes);
         assert!((52..=62).contains(&moved), "{src}: {moved}");
         assert_eq!(bench.bond.take_moved(), src == TlbSrc::Pin);
+        let rows = bench
+            .bond
+            .rows(crate::wall::WallClock::default(), bench.now);
+        for row in rows {
+            let mbps = row.load_bps.expect("measured") / 1_000_000;
+            assert!((64..=72).contains(&mbps), "{src}: {mbps}");
+        }
         for _ in 0..10 {
             assert_eq!(pass_while(&mut bench, &bytes), 0, "{src}: at rest");
         }
