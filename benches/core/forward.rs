@@ -65,6 +65,8 @@ enum Way {
     Guarded(Admits),
     /// Untagged, and port 0 judges what its station claims.
     Protected,
+    /// Untagged, and the control side is shown what stations on port 0 report and say of their addresses.
+    Overheard,
     /// Untagged, and there is a rate on the way in and on the way out, which never ends.
     Policed,
 }
@@ -120,6 +122,10 @@ fn worker(addresses: u32, ports: u16, way: &Way, dst: impl Fn(u32) -> MacAddr) -
         }
         match way {
             Way::Protected if number == 0 => view.protection = Some(Arc::new(protection())),
+            Way::Overheard if number == 0 => {
+                view.flags.tells_groups = true;
+                view.flags.tells_neighbours = true;
+            }
             Way::Policed if number == 0 => {
                 view.protection = Some(Arc::new(Protection {
                     rate: Some(policer()),
@@ -231,6 +237,7 @@ fn main() {
         let copied = Way::Guarded(once.unwrap_or_default());
         run("hit, from a broadcast bond", 2, &copied, false);
         run("hit, from a port with a guard", 2, &Way::Protected, false);
+        run("hit, overheard", 2, &Way::Overheard, false);
         run("hit, guarded by rates", 2, &Way::Policed, false);
         if addresses == 1_000 {
             for (what, transmit) in bonds() {

@@ -291,3 +291,29 @@ fn what_stations_say_of_their_addresses_is_overheard() {
     }
     assert_eq!(switch.totals(1).overheard, 32, "in that second");
 }
+
+/// R-03, N-06: stations that talk at once leave room for what the link partner says.
+#[test]
+fn what_is_overheard_leaves_room_for_link_protocols() {
+    let mut switch = lan(40);
+    switch.change(1, |port| port.flags.listens = true);
+    for port in 1..=40 {
+        switch.change(port, |port| port.flags.tells_neighbours = true);
+
+        let said = ArpPacket {
+            operation: 1,
+            sender: station(port.into()),
+            sender_ip: [10, 0, 0, 1],
+            target: MacAddr::ZERO,
+            target_ip: [10, 0, 0, 1],
+        };
+        for _ in 0..32 {
+            switch.inject(port, said.frame(MacAddr::BROADCAST, &[]));
+        }
+    }
+    switch.inject(1, plain(reserved(2), station(1)));
+    let overheard: u64 = (1..=40).map(|port| switch.totals(port).overheard).sum();
+    assert_eq!(overheard, 128);
+    let totals = switch.totals(1);
+    assert_eq!(totals.punts[PuntReason::SlowProtocol.index()], 1);
+}

@@ -72,6 +72,7 @@ pub(crate) fn overhear(
     if class.inner.is_none()
         && is_claim(rest)
         && (!beyond || announces(frame, class))
+        && punts.has_room_for_copies()
         && counters.may_overhear_claim(u64::from(now.as_secs_u32()), HEARD_MAX)
         && punts.offer_parts(
             port,

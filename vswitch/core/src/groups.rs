@@ -64,6 +64,7 @@ pub(crate) fn overhear(
         return;
     };
     if is_report(rest)
+        && punts.has_room_for_copies()
         && counters.may_overhear(u64::from(now.as_secs_u32()), HEARD_MAX)
         && punts.offer_parts(port, PuntReason::Groups, now, class.vid, [addresses, rest])
     {

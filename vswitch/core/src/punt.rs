@@ -127,6 +127,12 @@ impl PuntQueue {
         self.0.push(punt).is_ok() || mutant("trust_the_first_look")
     }
 
+    /// Whether a copy of a frame that goes on its way may be offered: what ends here (LACP) finds half of the room
+    /// whatever stations say.
+    pub(crate) fn has_room_for_copies(&self) -> bool {
+        self.0.len() < PUNTS_MAX / 2
+    }
+
     /// The oldest frame waiting.
     pub fn take(&self) -> Option<Punt> {
         self.0.pop()

@@ -130,5 +130,9 @@ mod checked {
         pub(crate) fn is_full(&self) -> bool {
             self.fifo.0.lock().unwrap().len() == self.room
         }
+
+        pub(crate) fn len(&self) -> usize {
+            self.fifo.0.lock().unwrap().len()
+        }
     }
 }
