@@ -129,6 +129,12 @@ fn a_silent_station_is_announced_by_the_addresses_that_it_has() {
         lab.send("c", "eth0", &format!("ffffffffffff{said}88b5{:0>92}", 0));
         knows(&mac_a) && knows(&mac_c)
     });
+    let known = switch.call("io.vswitch.Fdb.List", json!({"mac": mac_a}));
+    let ips = known["entries"][0]["ips"].to_string();
+    assert!(
+        ips.contains("10.0.0.1") && ips.contains("fd00::1"),
+        "{known}"
+    );
     // What they sent is out, and the switch's own announcements at its start are over.
     std::thread::sleep(Duration::from_millis(1_500));
     let mid = lab.ns("mid");

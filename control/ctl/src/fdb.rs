@@ -355,7 +355,7 @@ fn show(entries: &[FdbEntry], like_iproute2: bool) -> View {
         };
     }
     let mut table = Table::new(&[
-        "MAC", "VLAN>", "PORT", "KIND", "AGE>", "BRIDGE", "+USED>", "+HITS>",
+        "MAC", "VLAN>", "PORT", "KIND", "AGE>", "BRIDGE", "+USED>", "+HITS>", "+IP",
     ]);
     for entry in entries {
         table.row(vec![
@@ -367,6 +367,7 @@ fn show(entries: &[FdbEntry], like_iproute2: bool) -> View {
             entry.bridge.as_str().into(),
             or_dash(entry.used_seconds.map(units::duration)),
             or_dash(entry.hits),
+            or_dash(Some(entry.ips.join(", ")).filter(|ips| !ips.is_empty())),
         ]);
     }
     View::table(&entries, table, names)

@@ -196,6 +196,7 @@ fn entry() -> FdbEntry {
         seen_seconds: Some(1),
         used_seconds: Some(2),
         hits: Some(3),
+        ips: vec!["10.0.0.1".to_owned()],
         ..FdbEntry::default()
     }
 }

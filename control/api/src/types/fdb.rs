@@ -38,6 +38,9 @@ pub struct FdbEntry {
     /// Frames sent to it, where that is counted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hits: Option<u64>,
+    /// The station's IP addresses that are known: what a bond announces it with after a failover.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ips: Vec<String>,
 }
 
 /// `io.vswitch.Fdb.List`: one page.

@@ -1,9 +1,11 @@
 //! The read side: bridges, ports and addresses as they are.
 
 use super::addresses::fdb_kind;
+use super::known::Configured;
 use super::streams::{PAGE, Row};
 use super::{Controller, RequestId};
 use crate::bond::Bond;
+use crate::groups::Place;
 use std::collections::BTreeMap;
 use vswitch_api::ApiError;
 use vswitch_api::config::Membership;
@@ -248,8 +250,22 @@ impl Controller {
             let found = bridges.iter().find(|(known, _)| *known == index);
             found.map_or_else(String::new, |(_, name)| (*name).clone())
         };
+        let mut configured: BTreeMap<BridgeIndex, Configured> = BTreeMap::new();
+        let mut ips = |bridge: BridgeIndex, name: &str, entry: &Entry| -> Vec<String> {
+            let at = configured.entry(bridge);
+            let configured = at.or_insert_with(|| self.configured(name));
+            let place = Place {
+                bridge,
+                port: entry.port,
+                vid: entry.vid,
+                mac: entry.mac,
+            };
+            let known = self.ips_of(configured, place, now);
+            known.iter().map(ToString::to_string).collect()
+        };
         let ago = |second: u32| u64::from(now_s.saturating_sub(second));
-        let row = |(index, entry): Row| FdbEntry {
+        let mut row = |(index, entry): Row| FdbEntry {
+            ips: ips(index, &bridge(index), &entry),
             bridge: bridge(index),
             mac: entry.mac.to_string(),
             vlan: entry.vid.map_or(0, Vid::get),
@@ -259,7 +275,7 @@ impl Controller {
             used_seconds: (entry.used > 0).then(|| ago(entry.used)),
             hits: None,
         };
-        rows.into_iter().map(row).collect()
+        rows.into_iter().map(&mut row).collect()
     }
 
     fn is_current(&self, entry: &Entry) -> bool {

@@ -152,6 +152,7 @@ fn entries() -> Vec<FdbEntry> {
         seen_seconds: seen,
         used_seconds: None,
         hits: Some(9),
+        ips: Vec::new(),
     };
     vec![
         entry("00:1c:73:aa:00:01", 1, "ens1f0", FdbKind::Dynamic, Some(3)),
