@@ -42,6 +42,16 @@ pub(crate) fn preempt() {
     AtomicU64::new(0).load(Ordering::Relaxed);
 }
 
+/// Runs a body under many schedules with at most three preemptions that count (shuttle's PCT). A worker with a
+/// batch on its stack takes more than shuttle's 32 KiB.
+#[cfg(all(test, shuttle))]
+pub(crate) fn explore(body: impl Fn() + Send + Sync + 'static, runs: usize) {
+    let mut config = shuttle::Config::new();
+    config.stack_size = 1 << 18;
+    let scheduler = shuttle::scheduler::PctScheduler::new(3, runs);
+    shuttle::Runner::new(scheduler, config).run(body);
+}
+
 /// An unbounded queue, first in first out. The sender allocates; an empty check is a load or two.
 #[cfg(not(shuttle))]
 pub(crate) type Fifo<T> = crossbeam::queue::SegQueue<T>;

@@ -58,7 +58,7 @@ fn schedule_what_all_have_passed_is_held_by_none() {
         }
         worker();
     };
-    shuttle::check_pct(body, RUNS, 3);
+    crate::sync::explore(body, RUNS);
 }
 
 /// The publisher holds every configuration that some worker uses, so none is ever freed by a worker.
@@ -95,7 +95,7 @@ fn schedule_what_a_worker_uses_the_publisher_keeps() {
             worker();
         }
     };
-    shuttle::check_pct(body, RUNS, 3);
+    crate::sync::explore(body, RUNS);
 }
 
 /// A port comes and goes while frames are flooded to it: no frame is decided by a configuration that
@@ -155,7 +155,7 @@ fn schedule_a_port_is_named_only_while_it_can_be_sent_on() {
         assert_eq!(copies, counters[1].frames_out.read());
         copies_made.fetch_add(copies, Ordering::Relaxed);
     };
-    shuttle::check_pct(body, RUNS, 3);
+    crate::sync::explore(body, RUNS);
     assert!(
         copies_seen.load(Ordering::Relaxed) > 0,
         "no schedule sent to the port"
