@@ -10,7 +10,7 @@ use std::sync::Arc;
 use vswitch_base::flow::HashPolicy;
 use vswitch_base::{BridgeIndex, EtherType, Generation, Instant, MacAddr, PortIndex, Vid};
 use vswitch_benches::{Sink, is_wanted, measure};
-use vswitch_core::bond::{Admits, Buckets, HashKey, Hashed, Once, Transmit};
+use vswitch_core::bond::{Admits, Balance, Buckets, HashKey, Hashed, Once, Rewritten, Transmit};
 use vswitch_core::counters::PortCounters;
 use vswitch_core::fdb::{Fdb, Source};
 use vswitch_core::frame::{BATCH_MAX, Frame, FrameBatch};
@@ -189,7 +189,7 @@ fn worker(addresses: u32, ports: u16, way: &Way, dst: impl Fn(u32) -> MacAddr) -
 }
 
 /// The ways of a bond of ports 2 and 3.
-fn bonds() -> [(&'static str, Transmit); 3] {
+fn bonds() -> [(&'static str, Transmit); 4] {
     let members = [PortIndex(2), PortIndex(3)];
     let hashed = |policy| {
         Transmit::Hashed(Hashed {
@@ -199,10 +199,18 @@ fn bonds() -> [(&'static str, Transmit); 3] {
             moving: None,
         })
     };
+    let rewritten = Transmit::Rewritten(Rewritten {
+        active: members[0],
+        balance: Balance::Flow(HashPolicy::Layer34),
+        seed: 0,
+        buckets: Buckets::new(&members),
+        sources: [(members[1], station(1).word())].into(),
+    });
     [
         ("hit, bond, one active", Transmit::One(members[0])),
         ("hit, bond, layer2", hashed(HashPolicy::Layer2)),
         ("hit, bond, layer3+4", hashed(HashPolicy::Layer34)),
+        ("hit, bond, rewritten sources", rewritten),
     ]
 }
 
