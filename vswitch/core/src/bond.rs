@@ -293,6 +293,15 @@ impl Transmit {
         }
     }
 
+    /// Whether its frames need more than the choice of a member.
+    pub(crate) const fn looks_aside(&self) -> bool {
+        match self {
+            Self::Hashed(hashed) => hashed.moving.is_some(),
+            Self::Rewritten(_) => true,
+            _ => false,
+        }
+    }
+
     /// The address that a frame's source becomes when that member sends it; `None`: it stays.
     #[inline]
     #[must_use]

@@ -308,43 +308,57 @@ impl Passes<'_> {
             self.staging.push(i, egress);
             return 1;
         };
+        if self.snapshot.looks_aside() && self.stage_aside(i, frame, class, egress, from, transmit)
+        {
+            return 1;
+        }
         let Some(turn) = self.turns.get_mut(egress.port.index()) else {
             return 0;
         };
         let staging = &mut *self.staging;
-        if !from.steers.is_empty()
-            && let Some(port) = from.steer(egress.port)
-        {
-            stage_by(staging, i, egress, transmit, port);
-            return 1;
-        }
         let mut copies = 0;
+        let flow = || egress::flow(frame, class, egress.tagged);
+        let station = egress::station(class, egress.tagged);
+        transmit.each(station, flow, turn, |port| {
+            staging.push(i, Egress { port, ..egress });
+            copies += 1;
+        });
+        copies
+    }
+
+    /// What some bonds ask for and most do not ([`Snapshot::looks_aside`]), out of the way of the others. Whether
+    /// the one copy is taken care of.
+    #[inline(never)]
+    fn stage_aside(
+        &mut self,
+        i: usize,
+        frame: &Frame<'_>,
+        class: &Classified,
+        egress: Egress,
+        from: &PortView,
+        transmit: &Transmit,
+    ) -> bool {
+        if let Some(port) = from.steer(egress.port) {
+            stage_by(self.staging, i, egress, transmit, port);
+            return true;
+        }
         let flow = || egress::flow(frame, class, egress.tagged);
         let station = egress::station(class, egress.tagged);
         if let Transmit::Hashed(hashed) = transmit
             && let Some(by) = hashed.waits_for(station, flow)
             && self.held.put(frame, class, egress, by)
         {
-            return 1;
+            return true;
         }
         if let Some(Some(joined)) = self.loads.get(egress.port.index()) {
             measure(joined, transmit, frame, class, egress);
         }
         if let Transmit::Rewritten(rewritten) = transmit {
-            stage_from(
-                staging,
-                i,
-                egress,
-                rewritten,
-                rewritten.pick(flow().as_ref()),
-            );
-            return 1;
+            let port = rewritten.pick(flow().as_ref());
+            stage_from(self.staging, i, egress, rewritten, port);
+            return true;
         }
-        transmit.each(station, flow, turn, |port| {
-            staging.push(i, Egress { port, ..egress });
-            copies += 1;
-        });
-        copies
+        false
     }
 
     #[cold]

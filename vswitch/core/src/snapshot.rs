@@ -248,9 +248,18 @@ pub struct Snapshot {
     bonds: Vec<Option<Transmit>>,
     /// By the bond's index, where its frames are measured.
     loads: Vec<Option<Arc<Loads>>>,
+    looks_aside: bool,
 }
 
 impl Snapshot {
+    /// Whether frames by some bond need more than its choice of members: they are steered, held, counted or sent
+    /// from another source.
+    #[inline]
+    #[must_use]
+    pub(crate) const fn looks_aside(&self) -> bool {
+        self.looks_aside
+    }
+
     /// The port; `None` when it is not part of this configuration.
     #[inline]
     #[must_use]
@@ -390,6 +399,13 @@ impl SnapshotBuilder {
             bridges,
             bonds: self.bonds.clone(),
             loads: self.loads.clone(),
+            looks_aside: self.loads.iter().any(Option::is_some)
+                || self
+                    .ports
+                    .iter()
+                    .flatten()
+                    .any(|port| !port.steers.is_empty())
+                || self.bonds.iter().flatten().any(Transmit::looks_aside),
         }
     }
 

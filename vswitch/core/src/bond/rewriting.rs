@@ -58,7 +58,7 @@ impl Rewritten {
     }
 
     /// The member that sends a frame, as it leaves.
-    #[inline]
+    #[inline(never)]
     #[must_use]
     pub fn pick(&self, flow: Option<&FlowView<'_>>) -> PortIndex {
         let number = flow.and_then(|flow| self.number(flow));
