@@ -2,7 +2,7 @@
 //! neighbour discovery, so that it can be announced with them after a failover.
 //!
 //! The latest word counts: an address that another station claims is no longer the first one's, whether that
-//! station is behind a port of ours or beyond a bond. What was not repeated for [`LIFE`] is forgotten.
+//! station is behind a port of ours or beyond a bond. What was not repeated for [`LIFE`] counts no more.
 //!
 //! Every byte is a stranger's. Of one station at most [`FAMILY_MAX`] addresses of each family are kept, of
 //! one port at most [`PORT_MAX`], of all at most [`TOTAL_MAX`]: the oldest goes of the station or port that

@@ -296,9 +296,8 @@ fn wanted_port(
                 Some(bond) => {
                     view.logical = bond.index;
                     spec.device.mtu = bond.spec.device.mtu;
-                    if spec.device.tx_queue == TxQueue::AsFound {
-                        spec.device.tx_queue = bond.spec.device.tx_queue;
-                    }
+                    let bonds = bond.spec.device.tx_queue;
+                    spec.device.tx_queue = spec.device.tx_queue.or_bonds(bonds, &spec.kind);
                 }
                 None => {
                     kept = Kept::of(&port);

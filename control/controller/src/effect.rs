@@ -234,6 +234,16 @@ pub enum TxQueue {
 }
 
 impl TxQueue {
+    /// A bond's member's own, or else the bond's; but a TAP without a queue would take no frame.
+    pub(crate) fn or_bonds(self, bonds: Self, kind: &OpenKind) -> Self {
+        let none = bonds.frames() == Some(0) && matches!(kind, OpenKind::Tap { .. });
+        if self == Self::AsFound && !none {
+            bonds
+        } else {
+            self
+        }
+    }
+
     /// What a configuration says.
     #[must_use]
     pub fn of(said: Option<u32>) -> Self {

@@ -87,8 +87,8 @@ impl Bond {
         }
         let ids = &self.wanted.config.queue_id;
         let asked = |m: &&Member| ids.get(&m.name) == Some(&u32::from(queue_mapping));
-        let found = self.members.iter().find(asked).filter(|m| self.may_send(m));
-        found.map(|member| member.index)
+        let member = self.members.iter().find(asked)?.index;
+        self.carriers().contains(&member).then_some(member)
     }
 
     /// The members that have a `queue_id` and can send.

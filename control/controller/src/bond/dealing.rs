@@ -2,7 +2,7 @@
 //!
 //! A member's load is the bytes of its buckets, and counts by its speed. Every [`INTERVAL`]:
 //!
-//! | stations are pinned | as Open vSwitch: buckets move one by one from the member with most to the one with least, as long as the two differ by more than 1/32 and [`WORTH_MOVING`]. Each that moves has its stations announced, so few do. The past counts half of the present |
+//! | stations are pinned | as Open vSwitch: buckets move one by one from the member with most to the one with least, as long as the two differ by more than 1/32 and [`WORTH_MOVING`]. Each move has all stations of the bridge announced, so few are made. The past counts half of the present |
 //! | sources are rewritten | as the kernel: the buckets that sent are dealt anew, each to the member that has least. Unlike there the loudest come first, and all stay where that does not take at least 1/32 from the busiest |
 //!
 //! Neither leaves the busiest member busier than it was, and both come to rest where loads are steady.

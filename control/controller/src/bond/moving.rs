@@ -38,6 +38,8 @@ pub enum Order {
     Answered,
     /// It could not be asked, and had the time that it should need.
     Guarded,
+    /// The links that they left were lost meanwhile.
+    Lost,
     /// It did not answer in time, or a worker did not follow: frames may have overtaken others.
     Overdue,
 }
@@ -60,7 +62,7 @@ impl Moved {
     #[must_use]
     pub const fn severity(&self) -> Severity {
         match self.order {
-            Order::Answered | Order::Guarded => Severity::Info,
+            Order::Answered | Order::Guarded | Order::Lost => Severity::Info,
             Order::Overdue => Severity::Warning,
         }
     }
@@ -72,7 +74,8 @@ impl fmt::Display for Moved {
         let ms = self.took.as_nanos() / 1_000_000;
         let order = match self.order {
             Order::Answered => "the partner said that all sent before had arrived",
-            Order::Guarded => "the partner is not known to answer Markers and had a moment instead",
+            Order::Guarded => "the partner could not be asked by a Marker and had a moment instead",
+            Order::Lost => "the links that they left were lost meanwhile",
             Order::Overdue => "it was not known in time whether all sent before had arrived",
         };
         write!(
@@ -100,6 +103,8 @@ struct Move {
     stage: Stage,
     began: Instant,
     until: Instant,
+    /// A member that was to be waited for lost its link.
+    lost: bool,
     /// Some member could not be asked: until when its frames are waited for.
     guard: Option<Instant>,
 }
@@ -171,6 +176,7 @@ impl Moving {
                     stage: Stage::Hold,
                     began: now,
                     until: now + HOLD_MAX,
+                    lost: false,
                     guard: None,
                 });
             }
@@ -205,7 +211,9 @@ impl Moving {
         now: Instant,
     ) -> Option<Moved> {
         let present = self.present.as_mut()?;
+        let before = present.from.len();
         present.from.retain(|member| works(*member));
+        present.lost |= present.from.len() < before;
         if matches!(present.stage, Stage::Held(told) if told <= self.observed) {
             present.stage = Stage::Asked;
             let all = present.from.len();
@@ -217,6 +225,7 @@ impl Moving {
         // Where every link that was to be waited for is lost there is nobody to ask either.
         let arrived = present.from.is_empty() && present.guard.is_none_or(|at| at <= now);
         let order = match present.guard {
+            None if arrived && present.lost => Order::Lost,
             None if arrived => Order::Answered,
             Some(_) if arrived => Order::Guarded,
             _ if present.until <= now => Order::Overdue,

@@ -1,4 +1,5 @@
-//! Copies of one frame by several members of a broadcast bond: the first is let in (N-21).
+//! Copies of one frame by several members of a bond, of a broadcast one or while a bucket is handed over (N-01):
+//! the first is let in (N-21).
 //!
 //! **Rule.** Each frame that is let in leaves a *debt*: every other member owes a copy of it, for
 //! [`WINDOW_MS`]. A copy by a member that owes one pays the oldest debt and is dropped; one by a member that owes
@@ -237,7 +238,7 @@ fn replace(word: &AtomicU64, was: Debt, new: Debt) -> bool {
         .is_ok()
 }
 
-/// What a member of a broadcast bond lets in: each frame that no other member has brought yet.
+/// What a member lets in where several bring each frame: those that no other member has brought yet.
 #[derive(Clone, Debug)]
 pub struct Once {
     copies: crate::sync::Arc<Copies>,

@@ -54,7 +54,9 @@ pub struct Held {
 }
 
 impl Held {
-    /// Keeps a copy of a frame; `false`: there is no room for it, nor for any more before [`Self::release`].
+    /// Keeps a copy of a frame; `false`: it goes on at once, as all do after there was no room until
+    /// [`Self::begin`]. The frame that finds no room, and what follows it before [`Self::release`], is kept all
+    /// the same, since it would overtake the others: a batch at most.
     #[cold]
     pub fn put(
         &mut self,
@@ -65,7 +67,7 @@ impl Held {
     ) -> bool {
         let fits = self.frames.len() < HELD_MAX && self.bytes + frame.bytes.len() <= HELD_BYTES_MAX;
         self.overrun |= !fits;
-        if self.overrun {
+        if self.overrun && self.frames.is_empty() {
             return false;
         }
         self.bytes += frame.bytes.len();
@@ -114,9 +116,10 @@ impl Held {
 mod tests {
     use super::*;
 
-    /// N-10: the store is bounded, in frames and in bytes, and gives out what came in, in order.
+    /// N-10: the store is bounded, in frames and in bytes, but for what would overtake them; and it gives out what
+    /// came in, in order.
     #[test]
-    fn what_finds_no_room_is_not_taken() {
+    fn what_finds_no_room_lets_all_go() {
         let (class, member) = (Classified::NEW, PortIndex(4));
         let egress = Egress {
             port: PortIndex(3),
@@ -126,18 +129,21 @@ mod tests {
             let mut held = Held::default();
             let bytes = vec![7; len];
             let frame = Frame::new(&bytes);
+            let short = [1];
             for _ in 0..room {
                 assert!(held.put(&frame, &class, egress, member));
             }
-            assert!(!held.put(&frame, &class, egress, member));
-            let short = [1];
-            assert!(
-                !held.put(&Frame::new(&short), &class, egress, member),
-                "nor anything after it"
-            );
+            assert!(!held.is_overrun());
+            for bytes in [&bytes[..], &short] {
+                assert!(held.put(&Frame::new(bytes), &class, egress, member));
+            }
             assert!(held.is_overrun());
             let mut out = held.release();
-            assert_eq!((out.len(), held.is_empty()), (room, true));
+            assert_eq!((out.len(), held.is_empty()), (room + 2, true));
+            assert!(
+                !held.put(&frame, &class, egress, member),
+                "nor any after it"
+            );
             held.begin();
             held.put_back(out.pop_front().expect("one"));
             assert!(held.put(&Frame::new(&short), &class, egress, member));

@@ -143,7 +143,7 @@ fn a_lost_link_is_not_waited_for() {
     moving.observed(Generation(1));
     assert_eq!(moving.advance(&mut partner, ALL, at(1)), None);
     let over = moving.advance(&mut partner, |m| m == C, at(2));
-    assert_eq!(over.map(|over| over.order), Some(Order::Answered));
+    assert_eq!(over.map(|over| over.order), Some(Order::Lost));
 }
 
 /// N-10: one member can be asked and another cannot: both ways of waiting have to end, and until then nothing is
