@@ -12,7 +12,6 @@ use crate::frame::Frame;
 use crate::ingress::Classified;
 use crate::punt::PuntQueue;
 use crate::verdict::PuntReason;
-use vswitch_base::ether::ADDRESSES_LEN;
 use vswitch_base::{Instant, PortIndex};
 
 /// Frames that are copied in a second, of one port and by one worker.
@@ -63,9 +62,7 @@ pub(crate) fn overhear(
     frame: &Frame<'_>,
     class: &Classified,
 ) {
-    let addresses = frame.bytes.get(..ADDRESSES_LEN);
-    let rest = frame.bytes.get(usize::from(class.cut)..);
-    let (Some(addresses), Some(rest)) = (addresses, rest) else {
+    let Some(parts @ [_, rest]) = class.parts(frame) else {
         return;
     };
     // With a tag that is payload here it is of another network.
@@ -74,13 +71,7 @@ pub(crate) fn overhear(
         && (!beyond || announces(frame, class))
         && punts.has_room_for_copies()
         && counters.may_overhear_claim(u64::from(now.as_secs_u32()), HEARD_MAX)
-        && punts.offer_parts(
-            port,
-            PuntReason::Neighbours,
-            now,
-            class.vid,
-            [addresses, rest],
-        )
+        && punts.offer_parts(port, PuntReason::Neighbours, now, class.vid, parts)
     {
         counters.overheard.add(1);
     }

@@ -10,7 +10,6 @@ use crate::frame::Frame;
 use crate::ingress::Classified;
 use crate::punt::PuntQueue;
 use crate::verdict::PuntReason;
-use vswitch_base::ether::ADDRESSES_LEN;
 use vswitch_base::{Instant, PortIndex};
 
 /// Reports that are copied in a second, of one port and by one worker.
@@ -58,15 +57,13 @@ pub(crate) fn overhear(
     frame: &Frame<'_>,
     class: &Classified,
 ) {
-    let addresses = frame.bytes.get(..ADDRESSES_LEN);
-    let rest = frame.bytes.get(usize::from(class.cut)..);
-    let (Some(addresses), Some(rest)) = (addresses, rest) else {
+    let Some(parts @ [_, rest]) = class.parts(frame) else {
         return;
     };
     if is_report(rest)
         && punts.has_room_for_copies()
         && counters.may_overhear(u64::from(now.as_secs_u32()), HEARD_MAX)
-        && punts.offer_parts(port, PuntReason::Groups, now, class.vid, [addresses, rest])
+        && punts.offer_parts(port, PuntReason::Groups, now, class.vid, parts)
     {
         counters.overheard.add(1);
     }

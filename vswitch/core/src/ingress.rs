@@ -51,6 +51,13 @@ impl Classified {
         verdict: None,
     };
 
+    /// The frame's addresses, and what follows them but for the tag that was judged: what is copied to the
+    /// control side. `None` for one that is cut short.
+    pub(crate) fn parts<'f>(&self, frame: &Frame<'f>) -> Option<[&'f [u8]; 2]> {
+        let addresses = frame.bytes.get(..ADDRESSES_LEN)?;
+        Some([addresses, frame.bytes.get(usize::from(self.cut)..)?])
+    }
+
     fn drop(&mut self, reason: DropReason) {
         self.verdict = Some(Verdict::Drop(reason));
     }

@@ -354,10 +354,12 @@ impl Keeper {
         }
         let before = keep.before().and_then(|before| before.tx_queue);
         let wanted = spec.device.tx_queue.frames();
-        let tx_queue = within(netns.as_ref(), || {
-            tx_queue::begin(facts.ifindex, before, wanted)
-        })
-        .map_err(|e| io_error(SET_TX_QUEUE, &spec.name, &e))?;
+        let tx_queue = match facts.ifindex {
+            // A device elsewhere is left as it is: its namespace need not be entered for that.
+            0 => Ok(before),
+            ifindex => within(netns.as_ref(), || tx_queue::begin(ifindex, before, wanted)),
+        };
+        let tx_queue = tx_queue.map_err(|e| io_error(SET_TX_QUEUE, &spec.name, &e))?;
         let found = keep
             .before()
             .and_then(|before| serde_json::to_string(before).ok());

@@ -11,7 +11,6 @@ pub(crate) const SET_TX_QUEUE: &str = "set the txqueuelen of";
 
 /// Gives the device of a port that was opened its wanted length, or what it had before it was ours, which an
 /// earlier run may have changed. Returns what it had; `before` where the earlier run wrote that down.
-/// Device 0 is unknown and is left.
 ///
 /// # Errors
 /// What netlink answered.
@@ -20,9 +19,6 @@ pub(crate) fn begin(
     before: Option<u32>,
     wanted: Option<u32>,
 ) -> io::Result<Option<u32>> {
-    if ifindex == 0 {
-        return Ok(before);
-    }
     let now = link::by_index(ifindex)?.map(|link| link.tx_queue);
     let found = before.or(now);
     if let Some(frames) = wanted.or(found).filter(|frames| now != Some(*frames)) {

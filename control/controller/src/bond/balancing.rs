@@ -19,6 +19,8 @@ pub struct Balancing {
     loads: Option<Arc<Loads>>,
     /// The members that the table is for, with their speeds.
     of: Vec<(PortIndex, u32)>,
+    /// How many buckets there were: with another number of them what was sent is of others.
+    count: usize,
     /// What had been sent at the last look; `None`: what is sent is of other buckets now.
     read: Option<Box<Bytes>>,
     /// What was sent between the last two looks.
@@ -81,7 +83,11 @@ impl Bond {
         }
         let members = self.weighted(&self.carriers());
         let rewrites = self.rewrites();
+        let count = self.transmit.buckets().map_or(0, Buckets::count);
         let balancing = &mut self.balancing;
+        if std::mem::replace(&mut balancing.count, count) != count {
+            balancing.forget();
+        }
         balancing.loads.get_or_insert_default();
         let same = balancing.of == members;
         balancing.of = members;

@@ -274,7 +274,11 @@ impl Controller {
                 let station = Station {
                     vid: entry.vid,
                     mac: entry.mac,
-                    ips: self.ips_of(&configured, place, now),
+                    ips: match topic {
+                        // It says only where the station is.
+                        Topic::Reminder => Vec::new(),
+                        _ => self.ips_of(&configured, place, now),
+                    },
                 };
                 (entry.seen.max(entry.used), station)
             })

@@ -14,7 +14,7 @@ use crate::verdict::Egress;
 use std::collections::VecDeque;
 use vswitch_base::{PortIndex, Tag};
 
-/// The most frames that a worker holds.
+/// The most frames that a worker holds, but for the batch that finds no room.
 pub const HELD_MAX: usize = 4_096;
 /// The most bytes of frames that a worker holds.
 pub const HELD_BYTES_MAX: usize = 8 << 20;
